@@ -1,0 +1,41 @@
+# `make demo` and `make test` need nothing beforehand but Python 3.11 or later; the rest is in README.md.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint dag bench clean
+
+# every package at the version that the tests ran with
+.venv/installed: pyproject.toml envs/pins.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint envs/pins.txt --editable '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/snakemake --cores $(CORES) --configfile demo.yaml
+
+test: .venv/installed
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+dag: .venv/installed
+	@command -v dot > /dev/null || { echo "make dag needs graphviz: install the package graphviz, then run again"; exit 1; }
+	mkdir -p results
+	$(BIN)/snakemake --rulegraph all | dot -Tsvg > results/rulegraph.svg
+	@echo "Rule graph: results/rulegraph.svg"
+
+bench: .venv/installed
+	for script in extraction frechet probe; do $(BIN)/python bench/$$script.py || exit 1; done
+
+clean:
+	rm -rf .venv .snakemake results/demo data/demo build

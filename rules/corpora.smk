@@ -1,0 +1,85 @@
+# From a corpus to an index of its clips and to splits.
+
+if "zenodo" in RUN.unfetched:
+
+    checkpoint fetch_ravdess:
+        output:
+            touch(RUN.markers("zenodo")),
+        log:
+            f"{RESULTS}/logs/corpora/fetch_ravdess.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/corpora/fetch_ravdess.tsv"
+        priority: 90
+        localrule: True
+        conda:
+            "../envs/speechsong.yaml"
+        # nothing else starts before what is missing is there
+        threads: workflow.cores or 1
+        params:
+            corpora=RUN.unfetched["zenodo"],
+        script:
+            "../workflow/scripts/fetch_ravdess.py"
+
+
+if "demo" in RUN.unfetched:
+
+    checkpoint synthesise_voices:
+        output:
+            touch(RUN.markers("demo")),
+        log:
+            f"{RESULTS}/logs/corpora/synthesise_voices.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/corpora/synthesise_voices.tsv"
+        priority: 90
+        localrule: True
+        conda:
+            "../envs/speechsong.yaml"
+        params:
+            corpora=RUN.unfetched["demo"],
+        script:
+            "../workflow/scripts/synthesise_voices.py"
+
+
+rule index_clips:
+    input:
+        lambda wildcards: recordings(wildcards.domain),
+    output:
+        f"{RESULTS}/clips/{{domain}}.csv",
+    log:
+        f"{RESULTS}/logs/clips/{{domain}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/clips/{{domain}}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code("index_clips"),
+    message:
+        "Index the clips of {wildcards.domain}"
+    script:
+        "../workflow/scripts/index_clips.py"
+
+
+rule split:
+    input:
+        clips=[f"{RESULTS}/clips/{domain}.csv" for domain in DOMAINS],
+    output:
+        f"{RESULTS}/splits/{{protocol}}-{{seed}}.csv",
+    log:
+        f"{RESULTS}/logs/splits/{{protocol}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/splits/{{protocol}}-{{seed}}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        domains=DOMAINS,
+        fractions=config["split"]["fractions"],
+        paired=PAIRED,
+        code=code("split"),
+    script:
+        "../workflow/scripts/split.py"

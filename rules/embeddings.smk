@@ -1,0 +1,96 @@
+# From recordings to clip means and moments: one job a (model, domain, emotion), all its layers in one pass.
+
+if HUB:
+
+    rule fetch_encoder:
+        output:
+            "{folder}/config.json",
+        log:
+            f"{RESULTS}/logs/encoders/{{folder}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/encoders/{{folder}}.tsv"
+        wildcard_constraints:
+            folder="|".join(str(folder) for folder in HUB.values()),
+        priority: 100
+        localrule: True
+        conda:
+            "../envs/speechsong.yaml"
+        # nothing else starts before what is missing is there
+        threads: workflow.cores or 1
+        params:
+            encoder=lambda wildcards: next(m for m, folder in HUB.items() if str(folder) == wildcards.folder),
+        script:
+            "../workflow/scripts/fetch_encoder.py"
+
+
+if DEMO:
+
+    rule make_encoder:
+        output:
+            "{folder}/config.json",
+            "{folder}/preprocessor_config.json",
+            "{folder}/model.safetensors",
+        log:
+            f"{RESULTS}/logs/encoders/{{folder}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/encoders/{{folder}}.tsv"
+        wildcard_constraints:
+            folder="|".join(DEMO),
+        localrule: True
+        conda:
+            "../envs/speechsong.yaml"
+        params:
+            code=code("make_encoder"),
+        script:
+            "../workflow/scripts/make_encoder.py"
+
+
+# a rule an encoder: they differ in their number of layers, and so in their outputs
+for model in MODELS:
+
+    rule:
+        name:
+            f"extract_{model}"
+        input:
+            checkpoint=encoder_files(model),
+            recordings=lambda wildcards: recordings(wildcards.domain, wildcards.emotion),
+        output:
+            [
+                f"{RESULTS}/embeddings/{model}/{{domain}}/layer{layer}/{{emotion}}.h5"
+                for layer in layers(model)
+            ],
+        log:
+            f"{RESULTS}/logs/embeddings/{model}/{{domain}}/{{emotion}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/embeddings/{model}/{{domain}}/{{emotion}}.tsv"
+        conda:
+            "../envs/speechsong.yaml"
+        threads: 1 if GPU else max(1, min(2, (workflow.cores or 4) // 2))
+        resources:
+            gpu=GPU,
+            mem_mb=4000,
+            runtime=120,
+        params:
+            model=model,
+            encoder=ENCODERS[model],
+            blocks=lambda wildcards: RUN.blocks[wildcards.domain],
+            code=code("extract"),
+        message:
+            f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"
+        script:
+            "../workflow/scripts/extract.py"
+
+
+localrules:
+    embeddings,
+
+
+rule embeddings:
+    input:
+        [
+            f"{RESULTS}/embeddings/{model}/{domain}/layer{layer}/{emotion}.h5"
+            for model in MODELS
+            for domain in DOMAINS
+            for layer in layers(model)
+            for emotion in EMOTIONS
+        ],

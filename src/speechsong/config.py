@@ -1,0 +1,79 @@
+"""The configuration: checked once, before anything runs, with one line for each mistake."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from speechsong.files import UserError
+
+
+def check(config: dict, schema_file: str | Path) -> None:
+    """Check a merged configuration.
+
+    Entries of the two catalogues (`corpora`, `encoders`) are checked only where the run uses them, so that
+    an unfinished entry does not stop a run that has nothing to do with it.
+
+    Parameters
+    ----------
+    config
+        The configuration as Snakemake merged it.
+    schema_file
+        JSON Schema (as YAML) of the top level; `$defs` holds `corpus` and `encoder` for the catalogues.
+
+    Raises
+    ------
+    UserError
+        At the first mistake: the key, what is wrong with it and what is allowed.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    _validate(config, schema, schema, "")
+    for key, catalogue, kind in (("domains", "corpora", "corpus"), ("models", "encoders", "encoder")):
+        for name in config[key]:
+            if name not in config[catalogue]:
+                known = ", ".join(config[catalogue])
+                raise UserError(
+                    f"config key `{key}`: there is no `{name}` under `{catalogue}`{_closest(name, config[catalogue])}"
+                    f" (known: {known})"
+                )
+            _validate(config[catalogue][name], schema["$defs"][kind], schema, f"{catalogue}.{name}")
+    total = sum(config["split"]["fractions"])
+    if abs(total - 1) > 1e-9:
+        raise UserError(f"config key `split.fractions`: the three parts must add up to 1, not {total:g}")
+
+
+def _validate(value: object, part: dict, schema: dict, where: str) -> None:
+    part = {"$defs": schema["$defs"], **part}
+    error = best_match(Draft202012Validator(part).iter_errors(value))
+    if error is not None:
+        raise UserError(_line(error, where))
+
+
+def _line(error: ValidationError, where: str) -> str:
+    path = ".".join(p for p in [where, *map(str, error.absolute_path)] if p)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = next(k for k in error.instance if k not in known)
+        full = f"{path}.{unknown}" if path else str(unknown)
+        return f"config: unknown key `{full}`{_closest(unknown, known)} (known here: {', '.join(known)})"
+    if error.validator == "required":
+        missing = next(k for k in error.validator_value if k not in error.instance)
+        return f"config: key `{path + '.' if path else ''}{missing}` is missing"
+    if error.validator == "pattern":
+        hint = error.schema.get("description", f"must match {error.validator_value}")
+        return f"config key `{path}`: {error.instance!r}: {hint}"
+    return f"config key `{path}`: {error.message}"
+
+
+def _closest(name: object, known: list[str]) -> str:
+    found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def is_on_hub(encoder: dict) -> bool:
+    """Whether an encoder's checkpoint is a name on the hub, rather than a folder here or one that will be made."""
+    return encoder.get("source") != "demo" and not Path(encoder["checkpoint"]).is_dir()

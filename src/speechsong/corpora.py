@@ -1,0 +1,317 @@
+"""Corpora: which recordings there are, who speaks or sings in them and with which emotion.
+
+A recording's emotion and speaker are known without opening it: from its name (RAVDESS) or from a table. The
+workflow lists recordings when it is read, so this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechsong.files import UserError
+
+SUFFIXES = (".wav", ".flac")
+# written while a corpus is fetched or made: what lies there is not whole yet
+INCOMPLETE = ".incomplete"
+# written once it is whole
+FETCHED = ".fetched"
+
+CHANNELS = {"speech": "01", "song": "02"}
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+_RAVDESS_NAME = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-([01]\d|2[0-4])")
+
+
+@dataclass(frozen=True, order=True)
+class Recording:
+    """One recording of a corpus: what its name or its table says of it."""
+
+    clip_id: str
+    path: str
+    emotion: str
+    speaker: str
+    gender: str = ""
+    statement: str = ""
+    take: str = ""
+    intensity: str = ""
+
+
+def parse_ravdess(path: str) -> tuple[str, Recording]:
+    """Read the seven numbers of a RAVDESS file name (Livingstone and Russo 2018).
+
+    Returns
+    -------
+    tuple
+        The channel, "speech" or "song", and the recording.
+
+    Raises
+    ------
+    UserError
+        Where the name is not one of an audio-only RAVDESS recording.
+    """
+    stem = Path(path).stem
+    match = _RAVDESS_NAME.fullmatch(stem)
+    if match is None or match[1] != "03" or match[7] == "00":
+        raise UserError(
+            f"{path}: not the name of an audio-only RAVDESS recording (03-01-06-01-02-01-12.wav); "
+            "move it out of `root`, or describe the corpus with `reader: table`"
+        )
+    _, channel, emotion, intensity, statement, take, actor = match.groups()
+    recording = Recording(
+        clip_id=stem,
+        path=path,
+        emotion=EMOTIONS[int(emotion) - 1],
+        speaker=actor,
+        gender="male" if int(actor) % 2 else "female",
+        statement=statement,
+        take=take,
+        intensity=("normal", "strong")[int(intensity) - 1],
+    )
+    return ("speech" if channel == CHANNELS["speech"] else "song"), recording
+
+
+def files_below(root: str) -> list[str]:
+    """List the recordings below `root`, hidden folders left out; empty while the corpus is being fetched."""
+    if (Path(root) / INCOMPLETE).exists():
+        return []
+    found = []
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        found += [str(Path(folder) / n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith("._")]
+    return sorted(found)
+
+
+@contextmanager
+def being_filled(root: str | Path) -> Iterator[None]:
+    """Mark a folder as not whole while recordings are written to it; the mark stays where that breaks off."""
+    mark = Path(root) / INCOMPLETE
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    yield
+    mark.unlink()
+
+
+def read_ravdess(paths: list[str], channel: str) -> list[Recording]:
+    """Keep the recordings of one channel of RAVDESS."""
+    parsed = map(parse_ravdess, paths)
+    return [recording for found, recording in parsed if found == channel]
+
+
+def read_table(table: str, root: str | None) -> list[Recording]:
+    """Read a corpus from a CSV with the columns path, emotion, speaker and, if it likes, those of `Recording`.
+
+    Parameters
+    ----------
+    table
+        The CSV.
+    root
+        The folder that relative paths start from; the table's own if None.
+
+    Raises
+    ------
+    UserError
+        Where a column, a value or a file is missing.
+    """
+    if not Path(table).is_file():
+        raise UserError(f"{table}: there is no such table; set `corpora.*.table` to a CSV with path, emotion, speaker")
+    base = Path(root) if root else Path(table).parent
+    with Path(table).open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        missing = {"path", "emotion", "speaker"} - set(reader.fieldnames or [])
+        if missing:
+            raise UserError(f"{table}: column {', '.join(sorted(missing))} is missing; it needs path, emotion, speaker")
+        recordings = []
+        for line, row in enumerate(reader, start=2):
+            for column in ("path", "emotion", "speaker"):
+                if not (row[column] or "").strip():
+                    raise UserError(f"{table}, line {line}: column {column} is empty; fill it in or remove the line")
+            path = base / row["path"]
+            if not path.is_file():
+                raise UserError(f"{table}, line {line}: there is no file {path}; correct the path or remove the line")
+            optional = {k: row.get(k) or "" for k in ("gender", "statement", "take", "intensity")}
+            clip_id = row.get("clip_id") or str(Path(row["path"]).with_suffix(""))
+            recordings.append(Recording(clip_id, str(path), row["emotion"], row["speaker"], **optional))
+    return recordings
+
+
+def scan(name: str, corpus: dict) -> list[Recording]:
+    """List every recording of a corpus that is on the disk.
+
+    Parameters
+    ----------
+    name
+        The corpus's name in the catalogue, for messages.
+    corpus
+        Its entry: `reader` with `root` and `channel` (ravdess) or `table` and `root` (table).
+
+    Returns
+    -------
+    list of Recording
+        Sorted by clip; empty where `root` is missing or holds no recording.
+
+    Raises
+    ------
+    UserError
+        Where a name is not RAVDESS's, or a clip is there twice.
+    """
+    if corpus["reader"] == "table":
+        recordings = read_table(corpus["table"], corpus.get("root"))
+    else:
+        recordings = read_ravdess(files_below(corpus["root"]), corpus["channel"])
+    seen: dict[str, str] = {}
+    for recording in recordings:
+        if recording.clip_id in seen:
+            raise UserError(
+                f"corpus `{name}`: clip {recording.clip_id} is there twice, as {seen[recording.clip_id]} and "
+                f"{recording.path}; remove one of them"
+            )
+        seen[recording.clip_id] = recording.path
+    return sorted(recordings)
+
+
+def expected(corpus: dict) -> list[Recording]:
+    """List the recordings that fetching (`source: zenodo`) or making (`source: demo`) a corpus will give."""
+    if corpus["source"] == "demo":
+        from speechsong.demo import recordings
+    else:
+        from speechsong.fetch import ravdess_recordings as recordings
+    paths = [str(Path(corpus["root"]) / name) for name in recordings(corpus["channel"])]
+    return sorted(read_ravdess(paths, corpus["channel"]))
+
+
+def select(
+    found: dict[str, list[Recording]], emotions: list[str], paired: bool
+) -> tuple[dict[str, list[Recording]], list[str]]:
+    """Keep what a run compares: the chosen emotions and, where paired, the speakers of both domains.
+
+    Parameters
+    ----------
+    found
+        All recordings of each domain.
+    emotions
+        The chosen emotions.
+    paired
+        Whether the same people are in both domains.
+
+    Returns
+    -------
+    tuple
+        The recordings kept in each domain, and the names of the speakers dropped, as "speech 18".
+
+    Raises
+    ------
+    UserError
+        Where an emotion or, if paired, a common speaker is missing.
+    """
+    for domain, recordings in found.items():
+        have = {r.emotion for r in recordings}
+        for emotion in emotions:
+            if emotion not in have:
+                close = difflib.get_close_matches(emotion, have, n=1)
+                hint = f"; did you mean `{close[0]}`?" if close else ""
+                raise UserError(
+                    f"config key `emotions`: domain `{domain}` has no recording of `{emotion}`{hint} "
+                    f"(it has: {', '.join(sorted(have))})"
+                )
+    kept = {d: [r for r in recordings if r.emotion in emotions] for d, recordings in found.items()}
+    if not paired:
+        return kept, []
+    speakers = {d: {r.speaker for r in recordings} for d, recordings in kept.items()}
+    common = set.intersection(*speakers.values())
+    if not common:
+        raise UserError(
+            f"config key `speakers`: `paired`, but {' and '.join(found)} have no speaker in common; "
+            "set `speakers: independent`, or give the same person the same name in both"
+        )
+    dropped = [f"{d} {s}" for d in kept for s in sorted(speakers[d] - common)]
+    return {d: [r for r in recordings if r.speaker in common] for d, recordings in kept.items()}, dropped
+
+
+def speaker_blocks(speakers: set[str], blocks: int) -> dict[str, int]:
+    """Deal speakers, in sorted order, to `min(blocks, speakers)` blocks of nearly equal size."""
+    count = min(blocks, len(speakers))
+    return {speaker: i % count for i, speaker in enumerate(sorted(speakers))}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of, as far as names and tables tell.
+
+    Attributes
+    ----------
+    recordings : dict
+        The recordings of each domain that the run uses.
+    blocks : dict
+        For each domain the speaker block, from 0, of every speaker.
+    unfetched : dict
+        For each source ("zenodo", "demo") the corpora by domain that are to be fetched or made first.
+    notes : list of str
+        What the user should know before the run starts.
+    """
+
+    recordings: dict[str, list[Recording]]
+    blocks: dict[str, dict[str, int]]
+    unfetched: dict[str, dict[str, dict]]
+    notes: list[str]
+
+    def markers(self, source: str) -> list[str]:
+        """Name the files that say that the corpora of a source were fetched."""
+        return sorted({str(Path(c["root"]) / FETCHED) for c in self.unfetched[source].values()})
+
+
+def plan(config: dict) -> Run:
+    """List what a checked configuration asks for.
+
+    Parameters
+    ----------
+    config
+        After `speechsong.config.check`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    UserError
+        Where recordings, emotions or common speakers are missing.
+    """
+    found: dict[str, list[Recording]] = {}
+    unfetched: dict[str, dict[str, dict]] = {}
+    for domain in config["domains"]:
+        corpus = config["corpora"][domain]
+        found[domain] = scan(domain, corpus)
+        if not found[domain]:
+            found[domain] = _to_fetch(domain, corpus)
+            unfetched.setdefault(corpus["source"], {})[domain] = corpus
+    paired = config["speakers"] == "paired"
+    recordings, dropped = select(found, config["emotions"], paired)
+    speakers = {d: {r.speaker for r in rs} for d, rs in recordings.items()}
+    blocks = {d: speaker_blocks(s, config["fad"]["blocks"]) for d, s in speakers.items()}
+    notes = [f"Left out, for they are not in both domains: speaker {', '.join(dropped)}"] if dropped else []
+    return Run(recordings, blocks, unfetched, notes)
+
+
+def _to_fetch(domain: str, corpus: dict) -> list[Recording]:
+    where = corpus.get("root") or corpus.get("table")
+    if "source" not in corpus:
+        raise UserError(
+            f"corpus `{domain}`: {where} holds no {corpus.get('channel', '')} recording (.wav or .flac); put them "
+            f"there or set `corpora.{domain}.root` to a folder that has them"
+        )
+    marker = Path(corpus["root"]) / FETCHED
+    if marker.exists():
+        raise UserError(f"{marker} says that recordings were fetched, but there are none; delete {corpus['root']}")
+    return expected(corpus)
+
+
+def among(domain: str, corpus: dict, paths: list[str]) -> list[Recording]:
+    """List those recordings of a corpus whose files are among `paths`."""
+    wanted = set(map(str, paths))
+    return [r for r in scan(domain, corpus) if r.path in wanted]

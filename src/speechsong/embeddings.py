@@ -1,0 +1,227 @@
+"""Embeddings: clip means and speaker-block moments of every hidden state, in one pass of the encoder.
+
+Frames are never stored. What a (model, domain, layer, emotion) file holds is constant in size for its moments and d
+numbers a clip for its means, however long the corpus is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from speechsong import __version__, files, moments
+from speechsong.corpora import Recording
+from speechsong.files import UserError
+
+# audio in one batch of the transformer, padding counted: enough to keep the cores busy, little enough for their caches
+BATCH_SECONDS = 30.0
+# clips read ahead and sorted by length, so that a batch holds clips of like lengths
+READ_AHEAD = 32
+
+
+@dataclass
+class Embeddings:
+    """What one pass over the recordings of one emotion gives.
+
+    Attributes
+    ----------
+    clips : list of n str
+    frames : ndarray (n,), int64
+        Frames of each clip.
+    pooled : ndarray (S, n, d), float32
+        Mean over a clip's frames, for each of the S hidden states.
+    count : ndarray (B,), int64
+        Frames of each speaker block.
+    mean : ndarray (S, B, d), float64
+    scatter : ndarray (S, B, d(d+1)/2), float32
+        Packed (`moments.pack`), centred on the block's own mean.
+    """
+
+    clips: list[str]
+    frames: np.ndarray
+    pooled: np.ndarray
+    count: np.ndarray
+    mean: np.ndarray
+    scatter: np.ndarray
+
+
+def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
+    """Run recordings through an encoder and keep means and moments.
+
+    Parameters
+    ----------
+    encoder : speechsong.encoders.Encoder
+    recordings
+        n recordings.
+    block_of
+        The block, 0 to B - 1, of every speaker of the corpus.
+
+    Returns
+    -------
+    Embeddings
+        In the order of `recordings`.
+
+    Raises
+    ------
+    UserError
+        Where a recording cannot be used.
+    """
+    import torch
+
+    n, states, d = len(recordings), encoder.layers + 1, encoder.width
+    n_blocks = max(block_of.values()) + 1
+    result = Embeddings(
+        [r.clip_id for r in recordings],
+        np.zeros(n, dtype=np.int64),
+        np.empty((states, n, d), dtype=np.float32),
+        np.zeros(n_blocks, dtype=np.int64),
+        np.zeros((states, n_blocks, d)),
+        np.zeros((states, n_blocks, d * (d + 1) // 2), dtype=np.float32),
+    )
+    advance = files.progress(n, "clips")
+    # one block at a time: its sums are the only matrices in memory
+    for block in range(n_blocks):
+        members = [i for i, r in enumerate(recordings) if block_of[r.speaker] == block]
+        if not members:
+            continue
+        sums = _Sums(states, d, encoder.device)
+        for start in range(0, len(members), READ_AHEAD):
+            some = members[start : start + READ_AHEAD]
+            with torch.inference_mode():
+                _run(encoder, recordings, some, sums, result)
+            advance(len(some))
+        result.count[block] = sums.count
+        for state in range(states):
+            merged = sums.moments(state)
+            result.mean[state, block] = merged.mean
+            result.scatter[state, block] = moments.pack(merged.scatter)
+    return result
+
+
+class _Sums:
+    """Running sums of frames about a fixed point near their mean, so that nothing cancels."""
+
+    def __init__(self, states: int, width: int, device) -> None:
+        import torch
+
+        self.count = 0
+        self.origin: list = [None] * states
+        self.linear = torch.zeros(states, width, dtype=torch.float64, device=device)
+        self.square = torch.zeros(states, width, width, dtype=torch.float64, device=device)
+
+    def add(self, state: int, frames) -> None:
+        """Add frames (m, d), float64."""
+        if self.origin[state] is None:
+            self.origin[state] = frames.mean(dim=0)
+        frames = frames - self.origin[state]
+        self.linear[state] += frames.sum(dim=0)
+        self.square[state].addmm_(frames.T, frames)
+
+    def moments(self, state: int) -> moments.Moments:
+        shift = self.linear[state] / self.count
+        scatter = self.square[state] - self.count * shift[:, None] * shift
+        return moments.Moments(self.count, (self.origin[state] + shift).cpu().numpy(), scatter.cpu().numpy())
+
+
+def _run(encoder, recordings: list[Recording], members: list[int], sums: _Sums, result: Embeddings) -> None:
+    """Run some clips of one block: read, batch by length, add to the sums, write their means into `result`."""
+    import torch
+
+    from speechsong import audio, encoders
+
+    windows = []
+    for i in members:
+        samples = audio.load(recordings[i].path, encoder.rate)
+        if len(samples) < encoder.least:
+            raise UserError(
+                f"{recordings[i].path}: {len(samples) / encoder.rate:.4f} s is too short for one frame of "
+                f"`{encoder.name}` ({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
+            )
+        windows += [(i, w) for w in encoders.prepare(encoder, samples)]
+    windows.sort(key=lambda window: len(window[1]))
+    totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=encoder.device)
+    place = {i: k for k, i in enumerate(members)}
+    while windows:
+        batch = _take(windows, round(BATCH_SECONDS * encoder.rate))
+        fronts, lengths = zip(*(encoders.front(encoder, w) for _, w in batch), strict=True)
+        hidden = encoders.blocks(encoder, list(fronts))
+        longest = hidden[0].shape[1]
+        lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
+        valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten()
+        # row k sums the frames of member k: a product is faster than adding row by row
+        owner = torch.zeros(len(members), sum(lengths), dtype=torch.float64, device=encoder.device)
+        column = 0
+        for (i, _), length in zip(batch, lengths, strict=True):
+            owner[place[i], column : column + length] = 1
+            result.frames[i] += length
+            column += length
+        sums.count += column
+        for state, padded in enumerate(hidden):
+            frames = padded.flatten(0, 1)[valid].double()
+            totals[state] += owner @ frames
+            sums.add(state, frames)
+    counts = torch.from_numpy(result.frames[members]).to(encoder.device)
+    result.pooled[:, members] = (totals / counts[:, None]).float().cpu().numpy()
+
+
+def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, np.ndarray]]:
+    """Take the longest windows off the end of the list, as many as fit `room` samples when padded; at least one."""
+    longest = len(windows[-1][1])
+    count = max(1, min(len(windows), room // longest))
+    batch = windows[-count:]
+    del windows[-count:]
+    return batch
+
+
+def write(path: str | Path, embeddings: Embeddings, state: int, attributes: dict) -> None:
+    """Write one hidden state as HDF5, the way `read_pooled` and `read_blocks` want it."""
+    with files.atomic(path) as temporary, h5py.File(temporary, "w") as h5:
+        h5.attrs.update(attributes)
+        h5.attrs["layer"] = state
+        h5.create_dataset("clips", data=embeddings.clips, dtype=h5py.string_dtype())
+        h5.create_dataset("pooled", data=embeddings.pooled[state])
+        h5.create_dataset("frames", data=embeddings.frames)
+        h5.create_dataset("blocks/count", data=embeddings.count)
+        h5.create_dataset("blocks/mean", data=embeddings.mean[state])
+        h5.create_dataset("blocks/scatter", data=embeddings.scatter[state])
+
+
+def attributes(encoder, entry: dict, emotion: str) -> dict:
+    """What an embedding file says of how it was made."""
+    import torch
+    import transformers
+
+    return {
+        "encoder": entry["checkpoint"],
+        "revision": entry.get("revision") or "local",
+        "emotion": emotion,
+        "sample_rate": encoder.rate,
+        "frame_rate": encoder.rate / encoder.hop,
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+        "speechsong": __version__,
+    }
+
+
+def _open(path: str | Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); delete the file and run again") from error
+
+
+def read_pooled(path: str | Path) -> tuple[list[str], np.ndarray]:
+    """Read clip ids and clip means (n, d), float32."""
+    with _open(path) as h5:
+        return list(h5["clips"].asstr()), h5["pooled"][()]
+
+
+def read_blocks(path: str | Path) -> tuple[moments.Blocks, int]:
+    """Read speaker-block moments, and how many clips they come from."""
+    with _open(path) as h5:
+        mean = h5["blocks/mean"][()]
+        scatter = moments.unpack(h5["blocks/scatter"][()], mean.shape[1])
+        return moments.Blocks(h5["blocks/count"][()], mean, scatter), len(h5["clips"])

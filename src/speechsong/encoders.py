@@ -1,0 +1,304 @@
+"""Self-supervised encoders: loading them, and their hidden states for batches of clips.
+
+A hidden state is what transformers calls `hidden_states[i]`: 0 is the input of the first block, i the output of
+block i. The last is the one that transformers 5 returns: in Whisper after the final layer norm, in stable-layer-norm
+models before it. The base models normalise over time in their first convolution, so padding a waveform changes every
+frame. Everything before the first block (the front) is therefore computed clip by clip, unpadded; only the blocks see
+padded batches, with a mask. Both together give what the model gives for each clip alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from speechsong.files import UserError
+
+# model_type in config.json -> prefix of the classes in transformers
+FAMILIES = {
+    "wav2vec2": "Wav2Vec2",
+    "hubert": "Hubert",
+    "mert_model": "Hubert",
+    "wavlm": "WavLM",
+    "data2vec-audio": "Data2VecAudio",
+    "whisper": "Whisper",
+}
+# what a checkpoint may hold beyond the encoder: heads of pre-training, recognition and classification
+_HEADS = re.compile(
+    r"(lm_head|ctc_proj|quantizer|project_q|project_hid|final_proj|label_embs_concat|proj_out|projector|classifier"
+    r"|layer_weights|tdnn|feature_extractor\.mask_emb|(model\.)?decoder)(\.|$)"
+)
+
+
+@dataclass
+class Encoder:
+    """A frozen encoder in evaluation mode.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the catalogue.
+    family : str
+        `model_type` of its config.
+    model : nn.Module
+        The bare model (for Whisper the encoder half), float32.
+    extractor
+        The feature extractor that belongs to it.
+    rate : int
+        Sample rate in Hz.
+    hop : int
+        Samples between frames.
+    least : int
+        Samples that the first frame needs.
+    layers : int
+        Blocks N; there are N + 1 hidden states.
+    width : int
+        d, of every hidden state.
+    window : int
+        Samples that go through the encoder at once, at most.
+    device : torch.device
+    """
+
+    name: str
+    family: str
+    model: nn.Module
+    extractor: object
+    rate: int
+    hop: int
+    least: int
+    layers: int
+    width: int
+    window: int
+    device: torch.device
+
+
+def pick_device(device: str) -> torch.device:
+    """Turn the config's `device` (auto, cpu, cuda, cuda:1, ...) into a device that is there."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"config key `device`: {device}, but torch sees no GPU; set `device: auto` or `device: cpu`")
+    return torch.device(device)
+
+
+def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, device: str = "cpu") -> Encoder:
+    """Load an encoder from a local folder in transformers' layout. No code in the folder is run.
+
+    Parameters
+    ----------
+    folder
+        Holds config.json, preprocessor_config.json and model.safetensors or pytorch_model.bin.
+    name
+        The encoder's name in the catalogue, for messages.
+    layers
+        The number of blocks that the catalogue says it has.
+    window_seconds
+        Longer clips are cut into windows of this length.
+    device
+        "auto", "cpu", "cuda" or "cuda:1" and so on.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    UserError
+        Where a file or a weight that the forward pass uses is missing, a weight is left over that is no known
+        head, the family is unknown, or the number of layers is another.
+    """
+    folder = Path(folder)
+    key = f"encoders.{name}"
+    for needed in ("config.json", "preprocessor_config.json"):
+        if not (folder / needed).is_file():
+            raise UserError(f"{folder / needed}: missing; set `{key}.checkpoint` to a folder saved by transformers")
+    settings = _read_json(folder / "config.json")
+    family = settings.get("model_type")
+    if family not in FAMILIES:
+        raise UserError(f"{folder}: encoders of type {family!r} are not supported (known: {', '.join(FAMILIES)})")
+
+    import transformers
+
+    config_class = getattr(transformers, f"{FAMILIES[family]}Config")
+    model_class = getattr(transformers, f"{FAMILIES[family]}Model")
+    if family == "mert_model":
+        _check_mert(folder, settings)
+        settings = {k: v for k, v in settings.items() if k not in ("model_type", "auto_map", "architectures")}
+        config = config_class.from_dict(settings)
+    else:
+        config = config_class.from_pretrained(folder)
+    blocks = config.encoder_layers if family == "whisper" else config.num_hidden_layers
+    if blocks != layers:
+        raise UserError(f"{folder}: the encoder has {blocks} layers, `{key}.layers` says {layers}; correct the key")
+    model = _load_weights(model_class, folder, config, key)
+    if family == "whisper":
+        model = model.get_encoder()
+    model.eval().requires_grad_(False)
+
+    extractor_class = (
+        transformers.WhisperFeatureExtractor if family == "whisper" else transformers.Wav2Vec2FeatureExtractor
+    )
+    extractor = extractor_class.from_pretrained(folder)
+    rate = extractor.sampling_rate
+    window = round(window_seconds * rate)
+    if family == "whisper":
+        hop, least, width = 2 * extractor.hop_length, 1, config.d_model
+        frames = window // hop
+        if not 0 < frames <= config.max_source_positions:
+            longest = config.max_source_positions * hop / rate
+            raise UserError(f"config key `{key}.window_seconds`: {window_seconds} is not within 0 and {longest:g}")
+        window = frames * hop
+        extractor.n_samples = window
+        extractor.nb_max_frames = 2 * frames
+        # transformers insists on inputs as long as the positional table
+        model.config.max_source_positions = model.max_source_positions = frames
+        model.embed_positions = nn.Embedding.from_pretrained(model.embed_positions.weight[:frames].clone())
+    else:
+        hop, width = math.prod(config.conv_stride), config.hidden_size
+        least = 1
+        for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+            least = (least - 1) * stride + kernel
+        if window < least:
+            raise UserError(f"config key `{key}.window_seconds`: {window_seconds} s is too short for one frame")
+    place = pick_device(device)
+    return Encoder(name, family, model.to(place), extractor, rate, hop, least, layers, width, window, place)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); fetch the checkpoint again") from error
+
+
+def _check_mert(folder: Path, settings: dict) -> None:
+    # with these three the weights of MERT are those of a plain HuBERT
+    for option, plain in (("feature_extractor_cqt", False), ("deepnorm", False), ("attention_relax", -1.0)):
+        if settings.get(option, plain) != plain:
+            raise UserError(
+                f"{folder}: a MERT with {option} = {settings[option]} is not supported; use m-a-p/MERT-v1-95M"
+            )
+
+
+def _load_weights(model_class: type, folder: Path, config: object, key: str) -> nn.Module:
+    try:
+        model, info = model_class.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers, torch and safetensors each raise their own
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{folder}: the weights cannot be loaded ({reason}); fetch the checkpoint again or correct "
+            f"`{key}.checkpoint`"
+        ) from error
+    unused = ("decoder.",) if config.model_type == "whisper" else ()
+    missing = sorted(k for k in info["missing_keys"] if k != "masked_spec_embed" and not k.startswith(unused))
+    if missing:
+        raise UserError(
+            f"{folder}: the checkpoint lacks {len(missing)} weights that the encoder uses ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}); set `{key}.checkpoint` to a complete one"
+        )
+    extra = sorted(k for k in info["unexpected_keys"] if not _HEADS.match(k))
+    if extra:
+        raise UserError(
+            f"{folder}: {len(extra)} weights belong to no part of the encoder or a known head ({', '.join(extra[:3])}"
+            f"{', ...' if len(extra) > 3 else ''}); set `{key}.checkpoint` to a checkpoint of a supported family"
+        )
+    return model
+
+
+def prepare(encoder: Encoder, samples: np.ndarray) -> list[np.ndarray]:
+    """Normalise a clip with the encoder's own feature extractor, then cut it into windows.
+
+    Parameters
+    ----------
+    samples : ndarray (n,), float32
+        A clip at the encoder's sample rate, at least `encoder.least` samples long.
+
+    Returns
+    -------
+    list of ndarray
+        Windows (m,) of samples, each at most `encoder.window` long. A rest too short for a frame is left out.
+    """
+    if encoder.family != "whisper":
+        samples = encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="np").input_values[0]
+    cuts = range(0, len(samples), encoder.window)
+    windows = [samples[start : start + encoder.window] for start in cuts]
+    return [w for w in windows if len(w) >= encoder.least]
+
+
+def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
+    """Compute hidden state 0, the input of the first block, for one window.
+
+    Parameters
+    ----------
+    window : ndarray (m,), float32
+        From `prepare`.
+
+    Returns
+    -------
+    state : Tensor (T, d)
+    frames : int
+        How many of the T belong to the window; fewer than T only in Whisper, which pads its input itself.
+    """
+    model = encoder.model
+    if encoder.family == "whisper":
+        mel = encoder.extractor(window, sampling_rate=encoder.rate, return_tensors="pt").input_features
+        hidden = nn.functional.gelu(model.conv1(mel.to(encoder.device)))
+        hidden = nn.functional.gelu(model.conv2(hidden)).transpose(1, 2)
+        return (hidden + model.embed_positions.weight)[0], math.ceil(len(window) / encoder.hop)
+    samples = torch.from_numpy(np.ascontiguousarray(window, dtype=np.float32)).to(encoder.device)
+    hidden = model.feature_extractor(samples[None]).transpose(1, 2)
+    hidden = model.feature_projection(hidden)
+    if isinstance(hidden, tuple):  # all but HuBERT also return the unprojected features
+        hidden = hidden[0]
+    hidden = hidden + model.encoder.pos_conv_embed(hidden)
+    if not getattr(model.config, "do_stable_layer_norm", False):
+        hidden = model.encoder.layer_norm(hidden)
+    return hidden[0], hidden.shape[1]
+
+
+def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Run the transformer blocks on a batch of fronts of different lengths.
+
+    Parameters
+    ----------
+    fronts : list of Tensor (T_i, d)
+        From `front`.
+
+    Returns
+    -------
+    list of Tensor (B, T, d)
+        The N + 1 hidden states, padded to the longest; what lies beyond T_i has no meaning.
+    """
+    from transformers.masking_utils import create_bidirectional_mask
+
+    hidden = nn.utils.rnn.pad_sequence(fronts, batch_first=True)
+    lengths = torch.tensor([len(f) for f in fronts], device=hidden.device)
+    mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+    stack = encoder.model if encoder.family == "whisper" else encoder.model.encoder
+    wavlm = encoder.family == "wavlm"
+    if not wavlm:
+        mask = create_bidirectional_mask(config=encoder.model.config, inputs_embeds=hidden, attention_mask=mask)
+    states, position_bias = [hidden], None
+    for block in stack.layers:
+        if wavlm:
+            hidden, position_bias = block(hidden, attention_mask=mask, position_bias=position_bias)
+        else:
+            hidden = block(hidden, attention_mask=mask)
+        states.append(hidden)
+    if encoder.family == "whisper":
+        states[-1] = stack.layer_norm(hidden)
+    return states

@@ -1,0 +1,27 @@
+"""Metrics of classification, from true and predicted labels.
+
+accuracy : share of clips whose emotion is right. The paper's "UA" is this: its values are multiples of 1/203 clips.
+recall : of one emotion, share of its clips that are right.
+UAR : unweighted average recall, the mean of the recalls (Schuller et al. 2009), also called balanced accuracy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
+    """Compute the share of right answers of labels (n,)."""
+    return float(np.mean(true == predicted))
+
+
+def recalls(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Compute the recall of each class 0 to `classes` - 1, shape (classes,); NaN for a class that does not occur."""
+    right = np.bincount(true[true == predicted], minlength=classes).astype(float)
+    total = np.bincount(true, minlength=classes).astype(float)
+    return np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
+
+
+def uar(true: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """Compute the unweighted average recall over the classes that occur."""
+    return float(np.nanmean(recalls(true, predicted, classes)))

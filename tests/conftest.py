@@ -1,0 +1,26 @@
+"""Where tests find real recordings, and the small checkpoints that they make."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def absent(what: str) -> None:
+    """Skip on a user's machine; fail in CI, where everything has to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not there")
+    pytest.skip(f"{what} is not there")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with RAVDESS and a pretrained Whisper, beside the repository."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "data" / "ravdess-24k").is_dir():
+        absent(f"real audio ({folder})")
+    return folder

@@ -1,0 +1,231 @@
+"""Hidden states of batches are those of transformers, clip by clip; incomplete checkpoints are refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from speechsong import encoders
+from speechsong.files import UserError
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from checkpoints import FAMILIES, build, save
+
+SECONDS = (0.03, 1.0, 0.31, 2.7, 0.5)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    base = tmp_path_factory.mktemp("checkpoints")
+    return {family: save(build(family), base / family, family) for family in FAMILIES}
+
+
+def clips(rate: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    return [(0.1 * rng.standard_normal(int(s * rate)) + 0.05).astype(np.float32) for s in SECONDS]
+
+
+def batched(encoder: encoders.Encoder, waveforms: list[np.ndarray]) -> list[list[np.ndarray]]:
+    """Hidden states of each clip, computed in one padded batch."""
+    with torch.inference_mode():
+        parts = [encoders.front(encoder, encoders.prepare(encoder, w)[0]) for w in waveforms]
+        states = encoders.blocks(encoder, [p[0] for p in parts])
+    return [[s[i, : parts[i][1]].numpy() for s in states] for i in range(len(waveforms))]
+
+
+def reference(model: torch.nn.Module, folder: Path, family: str, waveform: np.ndarray, rate: int) -> list[np.ndarray]:
+    """What transformers gives for one clip, all layers, no padding of ours."""
+    with torch.inference_mode():
+        if family == "whisper":
+            extractor = transformers.WhisperFeatureExtractor.from_pretrained(folder)
+            mel = extractor(waveform, sampling_rate=rate, return_tensors="pt").input_features
+            states = model.get_encoder()(mel, output_hidden_states=True).hidden_states
+            return [s[0, : -(-len(waveform) // 320)].numpy() for s in states]
+        extractor = transformers.Wav2Vec2FeatureExtractor.from_pretrained(folder)
+        values = extractor(waveform, sampling_rate=rate, return_tensors="pt").input_values
+        return [s[0].numpy() for s in model(values, output_hidden_states=True).hidden_states]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_gives_what_transformers_gives_clip_by_clip(folders, family):
+    encoder = encoders.load(folders[family], name=family, layers=3, window_seconds=30)
+    assert encoder.rate == (24000 if family == "mert" else 16000)
+    waveforms = clips(encoder.rate)
+    found = batched(encoder, waveforms)
+    model = build(family)
+    for waveform, states in zip(waveforms, found, strict=True):
+        wanted = reference(model, folders[family], family, waveform, encoder.rate)
+        assert len(states) == len(wanted) == encoder.layers + 1
+        for ours, theirs in zip(states, wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1, np.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_order_of_a_batch_changes_nothing(folders, family):
+    encoder = encoders.load(folders[family], name=family, layers=3, window_seconds=30)
+    waveforms = clips(encoder.rate)
+    forwards, backwards = batched(encoder, waveforms), batched(encoder, waveforms[::-1])[::-1]
+    for one, other in zip(forwards, backwards, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_layers_differ_so_that_the_comparison_means_something(folders):
+    encoder = encoders.load(folders["hubert"], name="hubert", layers=3, window_seconds=30)
+    states = batched(encoder, clips(16000))[1]
+    for a, b in itertools.pairwise(states):
+        assert np.abs(a - b).max() > 0.1
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "whisper"])
+def test_long_clips_are_cut_into_windows(folders, family):
+    encoder = encoders.load(folders[family], name=family, layers=3, window_seconds=1.5)
+    waveform = clips(16000)[3]
+    windows = encoders.prepare(encoder, waveform)
+    assert [len(w) for w in windows] == [24000, len(waveform) - 24000]
+    with torch.inference_mode():
+        frames = [encoders.front(encoder, w)[1] for w in windows]
+    assert frames == ([75, 60] if family == "whisper" else [74, 59])
+
+
+def test_a_rest_too_short_for_a_frame_is_left_out(folders):
+    encoder = encoders.load(folders["wav2vec2"], name="w", layers=3, window_seconds=1)
+    assert encoder.least == 400
+    assert [len(w) for w in encoders.prepare(encoder, np.ones(16399, np.float32))] == [16000]
+    assert [len(w) for w in encoders.prepare(encoder, np.ones(16400, np.float32))] == [16000, 400]
+
+
+def test_whisper_with_a_shorter_window_is_whisper_with_a_shorter_table(folders):
+    encoder = encoders.load(folders["whisper"], name="w", layers=3, window_seconds=8)
+    waveform = clips(16000)[3]
+    found = batched(encoder, [waveform])[0]
+    full = build("whisper").get_encoder()
+    config = full.config
+    config.max_source_positions = 400
+    short = transformers.models.whisper.modeling_whisper.WhisperEncoder(config).eval()
+    weights = full.state_dict()
+    weights["embed_positions.weight"] = weights["embed_positions.weight"][:400]
+    short.load_state_dict(weights)
+    extractor = transformers.WhisperFeatureExtractor(chunk_length=8)
+    with torch.inference_mode():
+        mel = extractor(waveform, sampling_rate=16000, return_tensors="pt").input_features
+        wanted = short(mel, output_hidden_states=True).hidden_states
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs[0, : len(ours)].numpy(), atol=1e-5)
+
+
+def test_a_ctc_checkpoint_loads_without_mask_embedding_and_with_its_head(tmp_path, folders):
+    weights = load_file(folders["wav2vec2"] / "model.safetensors")
+    weights.pop("masked_spec_embed", None)
+    weights = {f"wav2vec2.{k}": v for k, v in weights.items()}
+    weights |= {"lm_head.weight": torch.zeros(5, 48), "lm_head.bias": torch.zeros(5)}
+    folder = copy_with(tmp_path, folders["wav2vec2"], weights)
+    encoder = encoders.load(folder, name="ctc", layers=3, window_seconds=30)
+    plain = encoders.load(folders["wav2vec2"], name="plain", layers=3, window_seconds=30)
+    for a, b in zip(batched(encoder, clips(16000))[1], batched(plain, clips(16000))[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def copy_with(target: Path, source: Path, weights: dict | None = None, **settings) -> Path:
+    folder = target / "copy"
+    folder.mkdir()
+    for name in ("config.json", "preprocessor_config.json"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    if weights is None:
+        weights = load_file(source / "model.safetensors")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "feature_extractor.conv_layers.0.layer_norm.weight",
+        "feature_projection.projection.weight",
+        "encoder.layers.2.attention.q_proj.bias",
+        "encoder.layer_norm.weight",
+        "encoder.pos_conv_embed.conv.parametrizations.weight.original0",
+    ],
+)
+def test_a_missing_weight_is_refused(tmp_path, folders, lost):
+    weights = load_file(folders["wav2vec2"] / "model.safetensors")
+    del weights[lost]
+    folder = copy_with(tmp_path, folders["wav2vec2"], weights)
+    with pytest.raises(UserError, match=r"copy: the checkpoint lacks 1 weights .*encoders\.x\.checkpoint"):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+
+
+def test_an_unknown_weight_is_refused(tmp_path, folders):
+    weights = load_file(folders["hubert"] / "model.safetensors") | {"encoder.layers.0.gate": torch.zeros(3)}
+    with pytest.raises(UserError, match="belong to no part of the encoder"):
+        encoders.load(copy_with(tmp_path, folders["hubert"], weights), name="x", layers=3, window_seconds=30)
+
+
+def test_another_number_of_layers_is_refused(folders):
+    with pytest.raises(UserError, match=r"has 3 layers, `encoders\.x\.layers` says 12"):
+        encoders.load(folders["hubert"], name="x", layers=12, window_seconds=30)
+
+
+def test_a_config_of_another_shape_is_refused(tmp_path, folders):
+    folder = copy_with(tmp_path, folders["hubert"], hidden_size=64)
+    with pytest.raises(UserError, match="cannot be loaded"):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+
+
+@pytest.mark.parametrize("option", ["feature_extractor_cqt", "deepnorm"])
+def test_a_mert_of_another_kind_is_refused(tmp_path, folders, option):
+    folder = tmp_path / "mert"
+    folder.mkdir()
+    for file in folders["mert"].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {option: True}))
+    with pytest.raises(UserError, match=option):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path, folders):
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "ran",))
+
+    folder = copy_with(tmp_path, folders["hubert"])
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("lost", ["config.json", "preprocessor_config.json", "model.safetensors"])
+def test_a_missing_file_is_named(tmp_path, folders, lost):
+    folder = copy_with(tmp_path, folders["hubert"])
+    (folder / lost).unlink()
+    with pytest.raises(UserError, match=r"encoders\.x\.checkpoint"):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+
+
+def test_an_unknown_family_is_named(tmp_path, folders):
+    folder = copy_with(tmp_path, folders["hubert"], model_type="bert")
+    with pytest.raises(UserError, match=r"'bert' are not supported \(known: wav2vec2"):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+
+
+def test_a_gpu_that_is_not_there_is_named():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert encoders.pick_device("auto").type == "cpu"
+    with pytest.raises(UserError, match="config key `device`"):
+        encoders.pick_device("cuda")

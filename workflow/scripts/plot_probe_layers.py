@@ -1,0 +1,5 @@
+from speechsong import figures, files, tables
+
+with files.reporting(snakemake.log[0]):
+    figure = figures.probe_layers(tables.read(snakemake.input))
+    figures.save(figure, snakemake.output, snakemake.params.notice)

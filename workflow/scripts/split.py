@@ -1,0 +1,12 @@
+from speechsong import files, splits
+
+with files.reporting(snakemake.log[0]):
+    tables = map(files.read_rows, snakemake.input.clips)
+    rows = splits.split(
+        dict(zip(snakemake.params.domains, tables, strict=True)),
+        snakemake.wildcards.protocol,
+        int(snakemake.wildcards.seed),
+        fractions=snakemake.params.fractions,
+        paired=snakemake.params.paired,
+    )
+    files.write_rows(snakemake.output[0], rows)
