@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from scipy.linalg.blas import dsyrk
 
 from speechsong import __version__, files, moments
 from speechsong.corpora import Recording
@@ -118,12 +119,16 @@ class _Sums:
             self.origin[state] = frames.mean(dim=0)
         frames = frames - self.origin[state]
         self.linear[state] += frames.sum(dim=0)
-        self.square[state].addmm_(frames.T, frames)
+        if frames.is_cuda:
+            self.square[state].addmm_(frames.T, frames)
+        else:
+            # BLAS works out one triangle only, in place: half the work of a full product
+            dsyrk(1.0, frames.numpy().T, beta=1.0, c=self.square[state].numpy().T, lower=1, overwrite_c=1)
 
     def moments(self, state: int) -> moments.Moments:
         shift = self.linear[state] / self.count
-        scatter = self.square[state] - self.count * shift[:, None] * shift
-        return moments.Moments(self.count, (self.origin[state] + shift).cpu().numpy(), scatter.cpu().numpy())
+        scatter = (self.square[state] - self.count * shift[:, None] * shift).cpu().numpy()
+        return moments.Moments(self.count, (self.origin[state] + shift).cpu().numpy(), scatter)
 
 
 def _run(encoder, recordings: list[Recording], members: list[int], sums: _Sums, result: Embeddings) -> None:

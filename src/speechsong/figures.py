@@ -60,7 +60,7 @@ def emotion_style(emotion: str, others: list[str]) -> dict:
 def save(figure: Figure, paths: list[str], notice: str) -> None:
     """Write a figure to each path, in the format of its suffix, without a date, so that bytes repeat."""
     if notice:
-        figure.text(0.5, -0.01, notice, ha="center", va="top", fontsize=6, color="#B00000")
+        figure.text(0.5, -0.03, notice, ha="center", va="top", fontsize=6, color="#B00000")
     for path in paths:
         metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else None
         with files.atomic(path) as temporary:
@@ -68,9 +68,9 @@ def save(figure: Figure, paths: list[str], notice: str) -> None:
     plt.close(figure)
 
 
-def _panels(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, list[list[plt.Axes]]]:
+def _panels(rows: int, columns: int, height: float, **options) -> tuple[Figure, list[list[plt.Axes]]]:
     figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), squeeze=False, layout="constrained", sharex="col", **options
+        rows, columns, figsize=(COLUMN, height), squeeze=False, layout="constrained", sharex="col", **options
     )
     for row in axes:
         for axis in row:
@@ -88,17 +88,14 @@ def probe_layers(probes: pd.DataFrame) -> Figure:
     """
     domains, protocols, models = (list(probes[c].unique()) for c in ("domain", "protocol", "model"))
     chance = 100 / sum(c.startswith("recall_") for c in probes.columns)
-    figure, axes = _panels(len(protocols), len(domains), COLUMN, 0.55 + 1.3 * len(protocols), sharey=True)
+    figure, axes = _panels(len(protocols), len(domains), 0.55 + 1.3 * len(protocols), sharey=True)
     for row, protocol in zip(axes, protocols, strict=True):
         for axis, domain in zip(row, domains, strict=True):
             some = probes[(probes["domain"] == domain) & (probes["protocol"] == protocol)]
             for i, model in enumerate(models):
                 by_layer = 100 * some[some["model"] == model].groupby("layer")["accuracy"].agg(["mean", "min", "max"])
                 style = {"color": _MODEL_COLOURS[i % len(_MODEL_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
-                axis.plot(by_layer.index, by_layer["mean"], label=model, **style)
-                axis.fill_between(
-                    by_layer.index, by_layer["min"], by_layer["max"], color=style["color"], alpha=0.15, lw=0
-                )
+                _line(axis, by_layer.index, by_layer["mean"], (by_layer["min"], by_layer["max"]), model, style)
             axis.axhline(chance, color="black", lw=0.7, ls=":")
             axis.set_title(f"{domain}, {protocol} split")
         row[0].set_ylabel("Accuracy (%)")
@@ -115,23 +112,20 @@ def probe_emotions(probes: pd.DataFrame, emotions: list[str]) -> Figure:
     Parameters
     ----------
     probes
-        Rows of probe CSVs of one protocol. Lines are means over seeds, bands their range.
+        Rows of probe CSVs of one protocol. Lines are means over seeds, bands one standard deviation either way.
     emotions
         In the order of the legend.
     """
     domains, models = (list(probes[c].unique()) for c in ("domain", "model"))
     protocol = probes["protocol"].iloc[0]
-    figure, axes = _panels(len(models), len(domains), COLUMN, 0.7 + 1.35 * len(models), sharey=True)
+    figure, axes = _panels(len(models), len(domains), 0.7 + 1.35 * len(models), sharey=True)
     for row, model in zip(axes, models, strict=True):
         for axis, domain in zip(row, domains, strict=True):
             some = probes[(probes["model"] == model) & (probes["domain"] == domain)]
             for emotion in emotions:
-                by_layer = 100 * some.groupby("layer")[f"recall_{emotion}"].agg(["mean", "min", "max"])
-                style = emotion_style(emotion, emotions)
-                axis.plot(by_layer.index, by_layer["mean"], label=emotion, **style)
-                axis.fill_between(
-                    by_layer.index, by_layer["min"], by_layer["max"], color=style["color"], alpha=0.1, lw=0
-                )
+                by_layer = 100 * some.groupby("layer")[f"recall_{emotion}"].agg(["mean", "std"]).fillna(0)
+                low, high = by_layer["mean"] - by_layer["std"], by_layer["mean"] + by_layer["std"]
+                _line(axis, by_layer.index, by_layer["mean"], (low, high), emotion, emotion_style(emotion, emotions))
             axis.set_title(f"{model}, {domain}")
         row[0].set_ylabel("Recall (%)")
     for axis in axes[-1]:
@@ -152,30 +146,24 @@ def fad(distances: pd.DataFrame, domains: list[str]) -> Figure:
         Names of the two domains, for the axis.
     """
     models, emotions = (list(distances[c].unique()) for c in ("model", "emotion"))
-    columns = min(len(models), 2)
-    rows = -(-len(models) // columns)
-    figure, axes = _panels(rows, columns, COLUMN, 0.7 + (1.45 if columns > 1 else 2.0) * rows)
-    flat = [axis for row in axes for axis in row]
-    for axis, model in zip(flat, models, strict=False):
+    figure, axes = _panels(len(models), 1, 0.7 + 1.6 * len(models))
+    for (axis,), model in zip(axes, models, strict=True):
         for emotion in emotions:
             some = distances[(distances["model"] == model) & (distances["emotion"] == emotion)].sort_values("layer")
-            style = emotion_style(emotion, emotions)
-            axis.plot(some["layer"], some["fad"], label=emotion, **style)
-            low, high = some["fad"] - some["std_error"], some["fad"] + some["std_error"]
-            axis.fill_between(some["layer"], low, high, color=style["color"], alpha=0.12, lw=0)
+            band = (some["fad"] - some["std_error"], some["fad"] + some["std_error"])
+            _line(axis, some["layer"], some["fad"], band, emotion, emotion_style(emotion, emotions))
         axis.set_title(model)
         axis.set_ylim(bottom=0)
-    for i, axis in enumerate(flat):
-        if i >= len(models):
-            axis.set_visible(False)
-        elif i + columns >= len(models):
-            axis.set_xlabel("Layer")
-            axis.tick_params(labelbottom=True)
-    for row in axes:
-        row[0].set_ylabel("FAD (squared units)")
+        axis.set_ylabel("FAD (squared units)")
+    axes[-1][0].set_xlabel("Layer")
     figure.suptitle(f"Fréchet audio distance, {domains[0]} to {domains[1]}", fontsize=8)
     _legend_below(figure, axes[0][0])
     return figure
+
+
+def _line(axis: plt.Axes, x: pd.Series, y: pd.Series, band: tuple, label: str, style: dict) -> None:
+    axis.plot(x, y, label=label, **style)
+    axis.fill_between(x, *band, color=style["color"], alpha=0.12, lw=0)
 
 
 def _legend_below(figure: Figure, axis: plt.Axes) -> None:
