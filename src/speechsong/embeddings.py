@@ -11,7 +11,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy.linalg.blas import dsyrk
 
 from speechsong import __version__, files, moments
 from speechsong.corpora import Recording
@@ -114,16 +113,16 @@ class _Sums:
         self.square = torch.zeros(states, width, width, dtype=torch.float64, device=device)
 
     def add(self, state: int, frames) -> None:
-        """Add frames (m, d), float64."""
+        """Add frames (m, d), float64, which are overwritten."""
         if self.origin[state] is None:
             self.origin[state] = frames.mean(dim=0)
-        frames = frames - self.origin[state]
+        frames -= self.origin[state]
         self.linear[state] += frames.sum(dim=0)
-        if frames.is_cuda:
-            self.square[state].addmm_(frames.T, frames)
-        else:
-            # BLAS works out one triangle only, in place: half the work of a full product
-            dsyrk(1.0, frames.numpy().T, beta=1.0, c=self.square[state].numpy().T, lower=1, overwrite_c=1)
+        # only blocks on and right of the diagonal, which is all that `pack` reads: 5/8 of the full product
+        step = -(-frames.shape[1] // 4)
+        for left in range(0, frames.shape[1], step):
+            rows = slice(left, left + step)
+            self.square[state][rows, left:].addmm_(frames[:, rows].T, frames[:, left:])
 
     def moments(self, state: int) -> moments.Moments:
         shift = self.linear[state] / self.count
@@ -152,8 +151,7 @@ def _run(encoder, recordings: list[Recording], members: list[int], sums: _Sums, 
     while windows:
         batch = _take(windows, round(BATCH_SECONDS * encoder.rate))
         fronts, lengths = zip(*(encoders.front(encoder, w) for _, w in batch), strict=True)
-        hidden = encoders.blocks(encoder, list(fronts))
-        longest = hidden[0].shape[1]
+        longest = max(map(len, fronts))
         lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
         valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten()
         # row k sums the frames of member k: a product is faster than adding row by row
@@ -164,7 +162,8 @@ def _run(encoder, recordings: list[Recording], members: list[int], sums: _Sums, 
             result.frames[i] += length
             column += length
         sums.count += column
-        for state, padded in enumerate(hidden):
+        # one state at a time: the next one may take its place in memory
+        for state, padded in enumerate(encoders.blocks(encoder, list(fronts))):
             frames = padded.flatten(0, 1)[valid].double()
             totals[state] += owner @ frames
             sums.add(state, frames)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from speechsong.files import UserError
 
@@ -141,6 +143,9 @@ def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, d
     if family == "whisper":
         model = model.get_encoder()
     model.eval().requires_grad_(False)
+    if family not in ("whisper", "data2vec-audio") and is_parametrized(model.encoder.pos_conv_embed.conv):
+        # the weights are frozen: norm them once instead of at every clip
+        remove_parametrizations(model.encoder.pos_conv_embed.conv, "weight")
 
     extractor_class = (
         transformers.WhisperFeatureExtractor if family == "whisper" else transformers.Wav2Vec2FeatureExtractor
@@ -270,7 +275,7 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
     return hidden[0], hidden.shape[1]
 
 
-def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> list[torch.Tensor]:
+def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> Iterator[torch.Tensor]:
     """Run the transformer blocks on a batch of fronts of different lengths.
 
     Parameters
@@ -278,10 +283,10 @@ def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> list[torch.Tensor]:
     fronts : list of Tensor (T_i, d)
         From `front`.
 
-    Returns
-    -------
-    list of Tensor (B, T, d)
-        The N + 1 hidden states, padded to the longest; what lies beyond T_i has no meaning.
+    Yields
+    ------
+    Tensor (B, T, d)
+        The N + 1 hidden states, one after the other, padded to the longest; what lies beyond T_i has no meaning.
     """
     from transformers.masking_utils import create_bidirectional_mask
 
@@ -292,13 +297,12 @@ def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> list[torch.Tensor]:
     wavlm = encoder.family == "wavlm"
     if not wavlm:
         mask = create_bidirectional_mask(config=encoder.model.config, inputs_embeds=hidden, attention_mask=mask)
-    states, position_bias = [hidden], None
-    for block in stack.layers:
+    yield hidden
+    position_bias = None
+    for layer, block in enumerate(stack.layers, start=1):
         if wavlm:
             hidden, position_bias = block(hidden, attention_mask=mask, position_bias=position_bias)
         else:
             hidden = block(hidden, attention_mask=mask)
-        states.append(hidden)
-    if encoder.family == "whisper":
-        states[-1] = stack.layer_norm(hidden)
-    return states
+        last = encoder.family == "whisper" and layer == encoder.layers
+        yield stack.layer_norm(hidden) if last else hidden

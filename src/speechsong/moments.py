@@ -8,6 +8,7 @@ variance", eq. 2.1), so blocks of speakers can be put together, or left out, wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,15 +85,20 @@ def join(parts: list[Blocks]) -> Blocks:
     )
 
 
+@lru_cache
+def _triangle(width: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.triu_indices(width)
+
+
 def pack(scatter: np.ndarray) -> np.ndarray:
     """Keep the upper triangle of symmetric (..., d, d) arrays as float32 (..., d(d+1)/2), row by row."""
-    rows, columns = np.triu_indices(scatter.shape[-1])
+    rows, columns = _triangle(scatter.shape[-1])
     return scatter[..., rows, columns].astype(np.float32)
 
 
 def unpack(packed: np.ndarray, width: int) -> np.ndarray:
     """Restore symmetric (..., d, d) float64 arrays from `pack`."""
-    rows, columns = np.triu_indices(width)
+    rows, columns = _triangle(width)
     full = np.empty((*packed.shape[:-1], width, width))
     full[..., rows, columns] = packed
     full[..., columns, rows] = packed

@@ -37,7 +37,7 @@ def batched(encoder: encoders.Encoder, waveforms: list[np.ndarray]) -> list[list
     """Hidden states of each clip, computed in one padded batch."""
     with torch.inference_mode():
         parts = [encoders.front(encoder, encoders.prepare(encoder, w)[0]) for w in waveforms]
-        states = encoders.blocks(encoder, [p[0] for p in parts])
+        states = list(encoders.blocks(encoder, [p[0] for p in parts]))
     return [[s[i, : parts[i][1]].numpy() for s in states] for i in range(len(waveforms))]
 
 
