@@ -52,6 +52,14 @@ GPU = int(
 )
 
 
+def cores():
+    """Cores that the run has; 1 where none are given, as for --dag."""
+    try:
+        return workflow.cores or 1
+    except WorkflowError:
+        return 1
+
+
 def layers(model):
     """The two digits of each hidden state of an encoder."""
     return [f"{layer:02d}" for layer in range(ENCODERS[model]["layers"] + 1)]

@@ -14,7 +14,7 @@ if "zenodo" in RUN.unfetched:
         conda:
             "../envs/speechsong.yaml"
         # nothing else starts before what is missing is there
-        threads: workflow.cores or 1
+        threads: cores()
         params:
             corpora=RUN.unfetched["zenodo"],
         script:

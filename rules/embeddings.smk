@@ -16,7 +16,7 @@ if HUB:
         conda:
             "../envs/speechsong.yaml"
         # nothing else starts before what is missing is there
-        threads: workflow.cores or 1
+        threads: cores()
         params:
             encoder=lambda wildcards: next(m for m, folder in HUB.items() if str(folder) == wildcards.folder),
         script:
@@ -65,7 +65,7 @@ for model in MODELS:
             f"{RESULTS}/benchmarks/embeddings/{model}/{{domain}}/{{emotion}}.tsv"
         conda:
             "../envs/speechsong.yaml"
-        threads: 1 if GPU else max(1, min(2, (workflow.cores or 4) // 2))
+        threads: 1 if GPU else max(1, min(2, cores() // 2))
         resources:
             gpu=GPU,
             mem_mb=4000,

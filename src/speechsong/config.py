@@ -41,6 +41,13 @@ def check(config: dict, schema_file: str | Path) -> None:
                     f" (known: {known})"
                 )
             _validate(config[catalogue][name], schema["$defs"][kind], schema, f"{catalogue}.{name}")
+    for name in config["models"]:
+        encoder = config["encoders"][name]
+        if is_on_hub(encoder) and not encoder.get("revision"):
+            raise UserError(
+                f"config key `encoders.{name}.checkpoint`: there is no folder {encoder['checkpoint']}; correct it, or, if "
+                f"that is a name on the hub, set `encoders.{name}.revision` to a commit of it"
+            )
     total = sum(config["split"]["fractions"])
     if abs(total - 1) > 1e-9:
         raise UserError(f"config key `split.fractions`: the three parts must add up to 1, not {total:g}")

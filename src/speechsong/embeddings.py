@@ -6,6 +6,7 @@ numbers a clip for its means, however long the corpus is.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,7 +183,9 @@ def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, n
 
 def write(path: str | Path, embeddings: Embeddings, state: int, attributes: dict) -> None:
     """Write one hidden state as HDF5, the way `read_pooled` and `read_blocks` want it."""
-    with files.atomic(path) as temporary, h5py.File(temporary, "w") as h5:
+    # in memory first: HDF5 does not fail cleanly on a full disk
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as h5:
         h5.attrs.update(attributes)
         h5.attrs["layer"] = state
         h5.create_dataset("clips", data=embeddings.clips, dtype=h5py.string_dtype())
@@ -191,6 +194,8 @@ def write(path: str | Path, embeddings: Embeddings, state: int, attributes: dict
         h5.create_dataset("blocks/count", data=embeddings.count)
         h5.create_dataset("blocks/mean", data=embeddings.mean[state])
         h5.create_dataset("blocks/scatter", data=embeddings.scatter[state])
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def attributes(encoder, entry: dict, emotion: str) -> dict:

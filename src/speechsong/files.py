@@ -67,8 +67,7 @@ def _umask() -> int:
 
 
 def _is_full(error: OSError) -> bool:
-    # HDF5 wraps the cause in its own text
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) or "No space left" in str(error)
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

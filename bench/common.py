@@ -1,0 +1,130 @@
+"""What the benchmarks share: timing, reporting, the machine, and a full-size encoder with random weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from speechsong import files
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results" / "bench"
+# all of RAVDESS at 24 kHz, on machines where it lies beside the repository
+SHARED = ROOT.parent / "shared" / "data" / "ravdess-24k"
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Call `work`; return its seconds and what it returns."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, list[float]], dict[str, object]]:
+    """Call each of `works` in turn, `rounds` times over, so that a busy spell of the machine hits them alike.
+
+    Returns
+    -------
+    seconds : dict of list of float
+        Of every call.
+    last : dict
+        What each returned the last time.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    last = {}
+    for _ in range(rounds):
+        for name, work in works.items():
+            spent, last[name] = timed(work)
+            seconds[name].append(spent)
+    return seconds, last
+
+
+def speedup(seconds: dict[str, list[float]]) -> float:
+    """Best time of the reference over best time of ours."""
+    return min(seconds["reference"]) / min(seconds["ours"])
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had resident so far, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage's ru_maxrss on Linux starts at what the parent had when it started this process; this does not
+        kilobytes = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(kilobytes.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a folder below results/bench, on the disk that results go to; it is deleted afterwards."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=RESULTS) as folder:
+        yield Path(folder)
+
+
+def write_base_encoder(folder: str | Path) -> None:
+    """Save wav2vec2-base at full size with random weights: the cost is the real one, the features mean nothing."""
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    torch.manual_seed(0)
+    Wav2Vec2Model(Wav2Vec2Config()).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+
+
+class Report:
+    """Prints lines of results and keeps them for `write`."""
+
+    def __init__(self, name: str, measures: str, reference: str) -> None:
+        self.name, self.figures, self.seconds, self.facts = name, [], {}, {}
+        print(f"{name}: {measures}\nreference: {reference}")
+
+    def figure(self, name: str, kind: str, value: float, sense: str, target: float) -> None:
+        """Print `NAME: ratio 15.3 (target >= 12)`, with MISSED where that is so."""
+        met = {">=": value >= target, "<=": value <= target, "<": value < target}[sense]
+        self.figures.append(
+            {"name": name, "kind": kind, "value": value, "sense": sense, "target": target, "met": bool(met)}
+        )
+        shown = value if isinstance(value, int) else f"{value:.3g}"
+        print(f"{name}: {kind} {shown} (target {sense} {target:g}){'' if met else ' MISSED'}", flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a line that has no target."""
+        print(f"  {text}", flush=True)
+
+    def write(self) -> None:
+        """Print the facts and write everything to results/bench/NAME.json."""
+        print("facts: " + ", ".join(f"{key} {value}" for key, value in self.facts.items()))
+        content = {
+            "figures": self.figures,
+            "seconds": self.seconds,
+            "facts": self.facts,
+            "machine": machine(),
+        }
+        with files.atomic(RESULTS / f"{self.name}.json") as path:
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def machine() -> dict:
+    """The processor, its cores and the versions that the numbers hold for."""
+    name, cpuinfo = platform.processor(), Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = models[0].split(":", 1)[1].strip() if models else name
+    packages = ("numpy", "scipy", "torch", "transformers", "h5py")
+    return {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+    } | {package: version(package) for package in packages}

@@ -1,0 +1,172 @@
+"""Extraction of embeddings: speed against fadtk's way and against the bare encoder, and memory against corpus size."""
+
+import argparse
+import os
+
+# before anything brings in a BLAS
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from common import RESULTS, SHARED, Report, alternate, peak_megabytes, scratch, speedup, write_base_encoder
+
+from speechsong import audio, corpora, demo, embeddings, encoders, fetch
+
+THREADS, BLOCKS = 2, 10
+ENTRY = {"checkpoint": "wav2vec2-base, random weights", "layers": 12, "window_seconds": 30}
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=184, help="clips for ours against the bare encoder (default 184)")
+    parser.add_argument("--subset", type=int, default=8, help="clips for ours against a pass a layer (default 8)")
+    parser.add_argument("--memory", type=int, default=180, help="clips of the larger memory run (default 180)")
+    parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    report = Report(
+        "extraction",
+        "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
+        "(layers) one encoder pass a hidden state and clip, as fadtk does; (bare) model(input_values) clip by clip, "
+        "inputs in memory, nothing kept; (memory) a tenth of the clips",
+    )
+    with scratch() as folder:
+        source, recordings = clips(max(options.clips, options.subset, options.memory))
+        print(f"recordings: {source}", flush=True)
+        write_base_encoder(folder / "encoder")
+        encoder = load(folder / "encoder")
+        # the first calls load code, which is not to be measured
+        ours(encoder, recordings[:1], folder)
+        pass_a_layer(encoder, recordings[:1], folder / "frames", states=1)
+        against_layers(report, encoder, recordings[: options.subset], folder, options.rounds)
+        against_bare(report, encoder, recordings[: options.clips], folder, options.rounds)
+        memory(report, folder / "encoder", recordings[: options.memory], folder)
+    report.facts |= {
+        "recordings": source,
+        "threads": THREADS,
+        "rounds": f"{options.rounds}, best of",
+    }
+    report.write()
+
+
+def clips(count: int) -> tuple[str, list[corpora.Recording]]:
+    """List angry speech of RAVDESS, speaker by speaker, actor 18 left out; without the corpus make synthetic voices."""
+    if SHARED.exists():
+        entries = {d: {"reader": "ravdess", "root": str(SHARED), "channel": d} for d in ("speech", "song")}
+        found = {domain: corpora.scan(domain, entry) for domain, entry in entries.items()}
+        source = "RAVDESS angry speech"
+    else:
+        paths = {d: [str(RESULTS / "voices" / n) for n in fetch.ravdess_recordings(d)] for d in ("speech", "song")}
+        found = {domain: corpora.read_ravdess(names, domain) for domain, names in paths.items()}
+        source = "SYNTHETIC voices of RAVDESS's lengths (../shared is absent)"
+    kept, _ = corpora.select(found, ["angry"], paired=True)
+    recordings = sorted(kept["speech"], key=lambda r: (r.speaker, r.clip_id))[:count]
+    for recording in recordings:
+        if not SHARED.exists() and not Path(recording.path).exists():
+            demo.write_voice(RESULTS / "voices", str(Path(recording.path).relative_to(RESULTS / "voices")))
+    return source, recordings
+
+
+def load(checkpoint: Path) -> encoders.Encoder:
+    """Load the encoder as the workflow does."""
+    transformers.utils.logging.disable_progress_bar()
+    return encoders.load(checkpoint, name="bench", layers=ENTRY["layers"], window_seconds=ENTRY["window_seconds"])
+
+
+def ours(encoder: encoders.Encoder, recordings: list, folder: Path, block_of: dict[str, int] | None = None):
+    """Do what a job of the workflow does, and write its files."""
+    block_of = block_of or corpora.speaker_blocks({r.speaker for r in recordings}, BLOCKS)
+    result = embeddings.extract(encoder, recordings, block_of)
+    attributes = embeddings.attributes(encoder, ENTRY, "angry")
+    for state in range(encoder.layers + 1):
+        embeddings.write(folder / f"layer{state:02d}" / "angry.h5", result, state, attributes)
+    return result
+
+
+def waveforms(encoder: encoders.Encoder, path: str) -> torch.Tensor:
+    """Read a clip and normalise it with the feature extractor: the encoder's input."""
+    samples = audio.load(path, encoder.rate)
+    return encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="pt").input_values
+
+
+def pass_a_layer(encoder: encoders.Encoder, recordings: list, folder: Path, states: int) -> None:
+    """Encode every clip once for every hidden state and store the frames as .npy, as fadtk does."""
+    for state in range(states):
+        for recording in recordings:
+            with torch.inference_mode():
+                out = encoder.model(waveforms(encoder, recording.path), output_hidden_states=True)
+            path = folder / f"state{state:02d}" / f"{recording.clip_id}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, out.hidden_states[state][0].numpy())
+
+
+def against_layers(report: Report, encoder: encoders.Encoder, recordings: list, folder: Path, rounds: int) -> None:
+    """Compare with one pass a layer; the clips are of one speaker, or few, hence few blocks with many clips each."""
+    frames = folder / "frames"
+    seconds, results = alternate(
+        rounds,
+        ours=lambda: ours(encoder, recordings, folder),
+        reference=lambda: pass_a_layer(encoder, recordings, frames, encoder.layers + 1),
+    )
+    report.seconds["layers"] = seconds
+    report.figure("layers", "ratio", speedup(seconds), ">=", 12)
+    worst = 0.0
+    for state, pooled in enumerate(results["ours"].pooled):
+        stored = (np.load(frames / f"state{state:02d}" / f"{r.clip_id}.npy") for r in recordings)
+        worst = max(worst, np.abs(pooled - np.stack([f.mean(axis=0, dtype=np.float64) for f in stored])).max())
+    best = {name: min(values) for name, values in seconds.items()}
+    report.note(
+        f"ours {best['ours']:.1f} s, a pass a layer {best['reference']:.1f} s for {len(recordings)} clips; "
+        f"their clip means differ by {worst:.1e} at most"
+    )
+
+
+def against_bare(report: Report, encoder: encoders.Encoder, recordings: list, folder: Path, rounds: int) -> None:
+    """Compare with the encoder alone."""
+    inputs = [waveforms(encoder, r.path) for r in recordings]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for values in inputs:
+                encoder.model(values)
+
+    seconds, _ = alternate(rounds, ours=lambda: ours(encoder, recordings, folder), reference=bare)
+    report.seconds["bare"] = seconds
+    report.figure("bare", "ratio", speedup(seconds), ">=", 0.95)
+    best = {name: min(values) for name, values in seconds.items()}
+    audio_seconds = sum(v.shape[1] for v in inputs) / encoder.rate
+    report.note(
+        f"ours {best['ours']:.1f} s, bare encoder {best['reference']:.1f} s for {len(recordings)} clips "
+        f"({audio_seconds:.0f} s of audio)"
+    )
+
+
+def memory(report: Report, checkpoint: Path, recordings: list, folder: Path) -> None:
+    """Compare the peak memory of fresh processes that extract few and many clips into the same number of blocks."""
+    block_of = corpora.speaker_blocks({r.speaker for r in recordings}, BLOCKS)
+    tenth = recordings[: max(1, len(recordings) // 10)]
+    few, many = (_in_fresh_process(checkpoint, some, folder, block_of) for some in (tenth, recordings))
+    report.seconds["peak MB"] = {str(len(tenth)): few, str(len(recordings)): many}
+    report.figure("memory", "ratio", many / few, "<=", 1.15)
+    report.note(f"peak {few:.0f} MB for {len(tenth)} clips, {many:.0f} MB for {len(recordings)}")
+
+
+def _in_fresh_process(*arguments) -> float:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_peak, *arguments).result()
+
+
+def _peak(checkpoint: Path, recordings: list, folder: Path, block_of: dict[str, int]) -> float:
+    torch.set_num_threads(THREADS)
+    ours(load(checkpoint), recordings, folder, block_of)
+    return peak_megabytes()
+
+
+if __name__ == "__main__":
+    main()

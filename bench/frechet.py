@@ -1,0 +1,170 @@
+"""Fréchet audio distance: speed and error against scipy's matrix square root, and the time for a whole run."""
+
+import argparse
+import os
+
+# before anything brings in a BLAS; the workflow's FAD jobs have one thread each too
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+import multiprocessing
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from common import Report, alternate, scratch, speedup, timed
+from scipy.linalg import sqrtm
+from scipy.stats import wishart
+
+from speechsong import embeddings, frechet, moments
+
+WIDTH = 768
+EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
+SPEAKERS, BLOCKS, FRAME_RATE = 23, 10, 50
+SECONDS = {"speech": 3.7, "music": 4.6}  # mean length of a clip
+LAYERS = 39  # 13 hidden states of 3 encoders
+PROCESSES = 2
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each, the best counts (default 5)")
+    parser.add_argument("--layers", type=int, default=4, help="layers measured for the time of all (default 4)")
+    parser.add_argument("--full", action="store_true", help=f"measure all {LAYERS} layers instead of extrapolating")
+    options = parser.parse_args()
+    report = Report(
+        "frechet",
+        f"one FAD of width {WIDTH} from moments; all 273 FADs of a run, each with its leave-one-block-out",
+        "scipy.linalg.sqrtm of the product of the covariances, as in fadtk; the error of both from a pair of "
+        "covariances whose root has a known trace (S_b = T S_a T), evaluated in long double",
+    )
+    rng = np.random.default_rng(0)
+    one_distance(report, rng, "full rank", 20_000, options.rounds, 5)
+    one_distance(report, rng, "rank-deficient", 184, options.rounds, 4)
+    whole_run(report, rng, LAYERS if options.full else min(options.layers, LAYERS))
+    report.facts |= {"d": WIDTH, "frames": "20000 and 184", "threads": 1, "rounds": f"{options.rounds}, best of"}
+    report.write()
+
+
+def spectrum() -> np.ndarray:
+    """Variances along the principal axes, decaying as a power of the rank."""
+    return np.arange(1, WIDTH + 1) ** -1.5
+
+
+def rotation(rng: np.random.Generator) -> np.ndarray:
+    """Draw an orthogonal matrix."""
+    return np.linalg.qr(rng.standard_normal((WIDTH, WIDTH)))[0]
+
+
+def carrier(rng: np.random.Generator) -> np.ndarray:
+    """Draw a symmetric positive definite T with eigenvalues between 0.5 and 2."""
+    axes = rotation(rng)
+    carry = (axes * np.exp(rng.uniform(-0.7, 0.7, WIDTH))) @ axes.T
+    return (carry + carry.T) / 2
+
+
+def known_pair(rng: np.random.Generator, frames: int) -> tuple[moments.Moments, moments.Moments, float]:
+    """Make two sets of moments and their true FAD.
+
+    T carries the Gaussian of covariance S_a optimally to that of covariance S_b = T S_a T, for symmetric positive
+    definite T, so that tr (S_a S_b)^(1/2) = tr S_a T whatever the rank of S_a.
+    """
+    axes, carry = rotation(rng), carrier(rng)
+    a = moments.of_frames((rng.standard_normal((frames, WIDTH)) * np.sqrt(spectrum())) @ axes)
+    exact_a, exact_carry = a.scatter.astype(np.longdouble), carry.astype(np.longdouble)
+    exact_b = exact_carry @ (exact_a @ exact_carry)
+    exact_b = (exact_b + exact_b.T) / 2
+    shift = (0.2 * rng.standard_normal(WIDTH) * np.sqrt(spectrum())) @ axes
+    b = moments.Moments(frames, a.mean + shift, exact_b.astype(np.float64))
+    apart = a.mean.astype(np.longdouble) - b.mean
+    traces = np.trace(exact_a) + np.trace(exact_b) - 2 * (exact_a * exact_carry).sum()
+    return a, b, float(apart @ apart + traces / (frames - 1))
+
+
+def by_sqrtm(mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, covariance_b: np.ndarray) -> float:
+    """Compute a FAD as fadtk does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        root = sqrtm(covariance_a @ covariance_b)
+        if not np.isfinite(root).all():
+            offset = 1e-6 * np.eye(len(covariance_a))
+            root = sqrtm((covariance_a + offset) @ (covariance_b + offset))
+    apart = mean_a - mean_b
+    return float(apart @ apart + np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.trace(root.real))
+
+
+def one_distance(report: Report, rng: np.random.Generator, name: str, frames: int, rounds: int, target: float) -> None:
+    """Compare speed and error for one pair of sets."""
+    a, b, truth = known_pair(rng, frames)
+    given = (a.mean, a.covariance, b.mean, b.covariance)
+    frechet.frechet(a, b)
+    seconds, found = alternate(rounds, ours=lambda: frechet.frechet(a, b).fad, reference=lambda: by_sqrtm(*given))
+    report.seconds[name] = seconds
+    report.figure(name, "ratio", speedup(seconds), ">=", target)
+    traces = float(np.trace(a.covariance) + np.trace(b.covariance))
+    if frames > WIDTH:
+        scale, of, limit = truth, "FAD", 1e-10
+    else:
+        scale, of, limit = traces, "traces", 1e-7
+    report.figure(name, f"error relative to the {of}", abs(found["ours"] - truth) / scale, "<", limit)
+    report.note(
+        f"sqrtm: error relative to the {of} {abs(found['reference'] - truth) / scale:.2g}; "
+        f"ours {min(seconds['ours']):.3f} s, sqrtm {min(seconds['reference']):.3f} s; "
+        f"the FAD is {truth / traces:.2g} of the traces"
+    )
+
+
+def whole_run(report: Report, rng: np.random.Generator, layers: int) -> None:
+    """Time layers of a run, two at once: read the files, and a FAD an emotion and of all, each with 10 left out."""
+    with scratch() as folder:
+        paths = write_layer(rng, folder)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
+            list(pool.map(_nothing, range(PROCESSES), chunksize=1))  # both have started
+            seconds, tables = timed(lambda: list(pool.map(_layer, [paths] * layers, chunksize=1)))
+    fads = layers * len(tables[0])
+    every = LAYERS * len(tables[0])
+    report.seconds["whole run"] = seconds
+    how = "measured" if layers == LAYERS else f"extrapolated from {fads} of {every}"
+    report.figure(f"all {every} FADs ({how})", "seconds", seconds * LAYERS / layers, "<", 300)
+    report.facts |= {"FADs measured": fads, "processes": PROCESSES, "blocks": BLOCKS}
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+def _layer(paths: dict[str, tuple[str, str]]) -> list[dict]:
+    return frechet.run(list(SECONDS), paths, paired=True)
+
+
+def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, tuple[str, str]]:
+    """Write the embedding files of one layer, as many frames in each block as RAVDESS gives."""
+    axes, carry = rotation(rng), carrier(rng)
+    scale = (axes * spectrum()) @ axes.T
+    scales = {"speech": scale, "music": carry @ scale @ carry}
+    people = np.bincount(np.arange(SPEAKERS) % BLOCKS)
+    paths: dict[str, list[str]] = {}
+    for emotion, clips in EMOTIONS.items():
+        for domain, seconds in SECONDS.items():
+            counts = (people * clips * seconds * FRAME_RATE).astype(np.int64)
+            means = 0.1 * rng.standard_normal((BLOCKS, WIDTH)) @ np.linalg.cholesky(scales[domain]).T
+            scatter = np.stack([wishart.rvs(n - 1, scales[domain], random_state=rng) for n in counts])
+            n = SPEAKERS * clips
+            made = embeddings.Embeddings(
+                [f"{i:03d}" for i in range(n)],
+                np.full(n, round(seconds * FRAME_RATE)),
+                np.zeros((1, n, WIDTH), np.float32),
+                counts,
+                means[None],
+                moments.pack(scatter)[None],
+            )
+            path = folder / domain / f"{emotion}.h5"
+            embeddings.write(path, made, 0, {"emotion": emotion})
+            paths.setdefault(emotion, []).append(str(path))
+    return {emotion: tuple(pair) for emotion, pair in paths.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,507 @@
+"""Fréchet distances against closed forms and against the frames themselves; the jackknife against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+from scipy.stats import ortho_group
+
+from speechsong import embeddings, frechet
+from speechsong.files import UserError
+from speechsong.moments import Blocks, Moments, of_frames, pack, unpack
+
+
+def random(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def with_covariance(covariance: np.ndarray, count: int = 1000, mean: np.ndarray | None = None) -> Moments:
+    covariance = np.atleast_2d(np.asarray(covariance, dtype=float))
+    return Moments(count, np.zeros(len(covariance)) if mean is None else np.asarray(mean), covariance * (count - 1))
+
+
+def frames(n: int, d: int, seed: int, mean: float = 0.0) -> np.ndarray:
+    """Correlated frames whose directions differ in size, as hidden states' do."""
+    rng = random(seed)
+    mix = rng.standard_normal((d, d)) * np.geomspace(3, 0.1, d)[:, None]
+    return rng.standard_normal((n, d)) @ mix + mean
+
+
+def stored(m: Moments) -> Moments:
+    """Moments as they come back from a file."""
+    return Moments(m.count, m.mean, unpack(pack(m.scatter), len(m.mean)))
+
+
+def traces(a: Moments, b: Moments) -> float:
+    return np.trace(a.covariance) + np.trace(b.covariance)
+
+
+def nuclear(x: np.ndarray, y: np.ndarray) -> float:
+    """Trace of the root from centred frames, without any covariance: their nuclear norm."""
+    x, y = ((z - z.mean(axis=0)) / np.sqrt(len(z) - 1) for z in (x, y))
+    return np.linalg.svd(x @ y.T, compute_uv=False).sum()
+
+
+def plain(x: np.ndarray, y: np.ndarray) -> float:
+    """FAD from frames by NumPy's covariance and the eigenvalues of S_a^(1/2) S_b S_a^(1/2)."""
+    s, t = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
+    values, vectors = np.linalg.eigh(s)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    trace = np.sqrt(np.linalg.eigvalsh(root @ t @ root).clip(0)).sum()
+    return ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * trace
+
+
+# --- closed forms
+
+
+@pytest.mark.parametrize("count", [5, 1000], ids=["few frames", "many frames"])
+def test_equal_sets(count):
+    a = of_frames(frames(count, 20, 0, mean=5))
+    found = frechet.frechet(a, a)
+    assert found.mean_term == 0
+    assert abs(found.fad) < 1e-12 * traces(a, a)
+
+
+@settings(max_examples=50, deadline=None)
+@given(*[st.floats(-100, 100)] * 2, *[st.floats(0.01, 100)] * 2)
+def test_one_dimension(mean_a, mean_b, sd_a, sd_b):
+    a, b = with_covariance(sd_a**2, mean=[mean_a]), with_covariance(sd_b**2, mean=[mean_b])
+    found = frechet.frechet(a, b)
+    scale = sd_a**2 + sd_b**2
+    assert found.mean_term == pytest.approx((mean_a - mean_b) ** 2)
+    assert found.covariance_term == pytest.approx((sd_a - sd_b) ** 2, abs=1e-13 * scale)
+    assert found.fad == pytest.approx((mean_a - mean_b) ** 2 + (sd_a - sd_b) ** 2, abs=1e-13 * scale)
+
+
+@pytest.mark.parametrize("count", [1000, 8], ids=["full rank", "few frames"])
+def test_commuting_covariances(count):
+    d = 12
+    rng = random(1)
+    vectors = ortho_group.rvs(d, random_state=rng)
+    sd_a, sd_b = rng.uniform(0.1, 3, (2, d))
+    if count <= d:
+        # covariances of `count` frames have a rank of count - 1; the null directions differ
+        sd_a[count - 1 :] = 0
+        sd_b[: d - count + 1] = 0
+    a, b = (with_covariance((vectors * sd**2) @ vectors.T, count) for sd in (sd_a, sd_b))
+    assert frechet.frechet(a, b).fad == pytest.approx(((sd_a - sd_b) ** 2).sum(), abs=1e-7 * traces(a, b))
+    assert frechet.trace_of_root(a, b) == pytest.approx((sd_a * sd_b).sum(), abs=1e-7 * traces(a, b))
+
+
+@pytest.mark.parametrize(("d", "rank"), [(30, 30), (30, 29), (30, 7), (30, 1), (2, 1)])
+def test_optimal_transport(d, rank):
+    # T carries N(0, S_a) to N(0, T S_a T) optimally where T is symmetric positive definite: tr root = tr(S_a T)
+    rng = random(d + rank)
+    half = rng.standard_normal((d, rank))
+    s_a = half @ half.T
+    vectors = ortho_group.rvs(d, random_state=rng)
+    t = (vectors * rng.uniform(0.2, 4, d)) @ vectors.T
+    count = 1000 if rank == d else rank + 1
+    a, b = with_covariance(s_a, count), with_covariance(t @ s_a @ t, count)
+    assert frechet.trace_of_root(a, b) == pytest.approx(np.trace(s_a @ t), rel=1e-10)
+    apart = t - np.eye(d)
+    assert frechet.frechet(a, b).fad == pytest.approx(np.trace(s_a @ apart @ apart), rel=1e-9)
+
+
+def test_transport_at_many_frames_but_deficient_rank():
+    # Cholesky of S_b fails or is meaningless here, though there are more frames than dimensions
+    rng = random(4)
+    half = rng.standard_normal((20, 6))
+    vectors = ortho_group.rvs(20, random_state=rng)
+    t = (vectors * rng.uniform(0.5, 2, 20)) @ vectors.T
+    a, b = with_covariance(half @ half.T), with_covariance(t @ half @ half.T @ t)
+    assert frechet.trace_of_root(a, b) == pytest.approx(np.trace(half @ half.T @ t), abs=1e-6 * traces(a, b))
+
+
+def test_sqrtm_on_well_conditioned_input():
+    rng = random(2)
+    a, b = of_frames(rng.standard_normal((400, 24))), of_frames(rng.standard_normal((300, 24)) + 0.3)
+    root = sqrtm(a.covariance @ b.covariance)
+    wanted = ((a.mean - b.mean) ** 2).sum() + traces(a, b) - 2 * np.trace(root).real
+    assert frechet.frechet(a, b).fad == pytest.approx(wanted, rel=1e-10)
+
+
+# --- properties
+
+
+SIZES = [(200, 300), (12, 300), (300, 12), (9, 12), (2, 2), (2, 300), (17, 16)]
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_frames_by_their_singular_values(n, m):
+    d = 16
+    x, y = frames(n, d, 0, 1.0), frames(m, d, 1, 1.5)
+    a, b = of_frames(x), of_frames(y)
+    found = frechet.frechet(a, b)
+    tolerance = 1e-7 * traces(a, b)
+    assert frechet.trace_of_root(a, b) == pytest.approx(nuclear(x, y), abs=tolerance)
+    assert found.fad == pytest.approx(plain(x, y), abs=tolerance)
+    assert found.mean_term == pytest.approx(((x.mean(0) - y.mean(0)) ** 2).sum())
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_symmetry(n, m):
+    a, b = of_frames(frames(n, 16, 0, 1.0)), of_frames(frames(m, 16, 1))
+    forth, back = frechet.frechet(a, b), frechet.frechet(b, a)
+    assert forth.mean_term == pytest.approx(back.mean_term)
+    assert forth.covariance_term == pytest.approx(back.covariance_term, abs=1e-7 * traces(a, b))
+
+
+@pytest.mark.parametrize(("n", "m"), SIZES)
+def test_a_common_rotation_and_shift_change_nothing(n, m):
+    x, y = frames(n, 16, 0, 1.0), frames(m, 16, 1)
+    turn = ortho_group.rvs(16, random_state=random(3))
+    before = frechet.frechet(of_frames(x), of_frames(y))
+    after = frechet.frechet(of_frames(x @ turn + 7), of_frames(y @ turn + 7))
+    tolerance = 1e-7 * traces(of_frames(x), of_frames(y))
+    assert after.mean_term == pytest.approx(before.mean_term, rel=1e-9)
+    assert after.covariance_term == pytest.approx(before.covariance_term, abs=tolerance)
+
+
+@pytest.mark.parametrize("c", [1e-4, 3.0, 1e5])
+@pytest.mark.parametrize(("n", "m"), [(200, 300), (9, 12)])
+def test_units_scale_by_their_square(n, m, c):
+    x, y = frames(n, 16, 0, 1.0), frames(m, 16, 1)
+    before, after = frechet.frechet(of_frames(x), of_frames(y)), frechet.frechet(of_frames(c * x), of_frames(c * y))
+    assert after.mean_term == pytest.approx(c**2 * before.mean_term, rel=1e-9)
+    assert after.covariance_term == pytest.approx(c**2 * before.covariance_term, rel=1e-7)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 20), st.integers(2, 20), st.integers(1, 10), st.integers(0, 2**32 - 1))
+def test_never_below_zero_but_for_rounding(n, m, d, seed):
+    a, b = of_frames(frames(n, d, seed)), of_frames(frames(m, d, seed + 1))
+    found = frechet.frechet(a, b)
+    assert np.isfinite(found.fad)
+    assert found.covariance_term > -1e-7 * traces(a, b)
+
+
+# --- what is stored: float32, and frames that depend on each other
+
+
+@pytest.mark.parametrize(("n", "m"), [(400, 500), (70, 500), (65, 64), (20, 30), (3, 2)])
+def test_float32_scatters_keep_a_millionth(n, m):
+    d = 64
+    x, y = frames(n, d, 0, 20.0), frames(m, d, 1, 20.1)
+    a, b = of_frames(x), of_frames(y)
+    found = frechet.frechet(stored(a), stored(b)).covariance_term
+    assert found == pytest.approx(traces(a, b) - 2 * nuclear(x, y), abs=1e-6 * traces(a, b))
+
+
+def test_float32_scatters_of_few_frames_in_many_dimensions():
+    d = 400
+    x, y = frames(12, d, 0), frames(900, d, 1)
+    a, b = of_frames(x), of_frames(y)
+    for one, other, wanted in ((a, b, nuclear(x, y)), (b, a, nuclear(x, y)), (a, a, nuclear(x, x))):
+        found = frechet.trace_of_root(stored(one), stored(other))
+        assert found == pytest.approx(wanted, abs=0.5e-6 * traces(one, other))
+
+
+@pytest.mark.parametrize("store", [False, True], ids=["float64", "float32"])
+@pytest.mark.parametrize(("n", "m"), [(500, 600), (12, 500), (12, 14)])
+def test_duplicated_columns(n, m, store):
+    x, y = frames(n, 16, 0), frames(m, 16, 1)
+    x, y = np.hstack([x, x, x[:, :3]]), np.hstack([y, y, y[:, :3]])
+    a, b = of_frames(x), of_frames(y)
+    found = frechet.trace_of_root(*((stored(a), stored(b)) if store else (a, b)))
+    assert found == pytest.approx(nuclear(x, y), abs=0.5e-6 * traces(a, b))
+
+
+@pytest.mark.parametrize("store", [False, True], ids=["float64", "float32"])
+@pytest.mark.parametrize(("n", "m"), [(500, 600), (40, 500), (12, 14)])
+def test_columns_that_depend_on_each_other(n, m, store):
+    # as after a layer norm: one weighted sum of the columns is the same in every frame of either domain
+    d = 32
+    gain, bias = random(5).uniform(0.5, 2, d), random(6).standard_normal(d)
+    sides = []
+    for count, seed in ((n, 0), (m, 1)):
+        z = frames(count, d, seed)
+        z = (z - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True)
+        sides.append(gain * z + bias)
+    a, b = map(of_frames, sides)
+    found = frechet.trace_of_root(*((stored(a), stored(b)) if store else (a, b)))
+    assert found == pytest.approx(nuclear(*sides), abs=0.5e-6 * traces(a, b))
+
+
+def test_columns_that_never_change():
+    x, y = frames(300, 8, 0), frames(300, 8, 1)
+    x[:, 2] = y[:, 5] = 1.0
+    x[:, 7] = y[:, 7] = 3.0
+    a, b = of_frames(x), of_frames(y)
+    assert frechet.trace_of_root(a, b) == pytest.approx(nuclear(x, y), abs=1e-7 * traces(a, b))
+
+
+@pytest.mark.parametrize("rank", [1, 5, 12])
+def test_factor(rank):
+    half = random(rank).standard_normal((12, rank))
+    factor = frechet.factor(half @ half.T, rank)
+    assert factor.shape == (12, rank)
+    np.testing.assert_allclose(factor @ factor.T, half @ half.T, atol=1e-12)
+
+
+def test_factor_leaves_out_what_lies_beyond_the_rank():
+    half = random(0).standard_normal((12, 4))
+    rounded = (half @ half.T).astype(np.float32).astype(np.float64)
+    factor = frechet.factor(rounded, 4)
+    assert factor.shape == (12, 4)
+    np.testing.assert_allclose(factor @ factor.T, half @ half.T, atol=1e-5)
+
+
+# --- the jackknife
+
+
+def test_the_mean_of_unequal_blocks_by_hand():
+    # blocks (1), (3, 5), (6, 6, 9): n 6, mean 5; without a block 29/5, 22/4, 9/3; h = 6, 3, 2
+    corrected, variance = frechet.jackknife(5.0, np.array([29 / 5, 22 / 4, 9 / 3]), np.array([1, 2, 3]))
+    # the mean has no bias; pseudo-values are the blocks' means 1, 4, 7
+    assert corrected == pytest.approx(3 * 5 - (5 / 6 * 29 / 5 + 2 / 3 * 22 / 4 + 1 / 2 * 3))
+    assert corrected == pytest.approx(5)
+    assert variance == pytest.approx(((1 - 5) ** 2 / 5 + (4 - 5) ** 2 / 2 + (7 - 5) ** 2 / 1) / 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=8), st.integers(0, 2**32 - 1))
+def test_the_mean_of_any_blocks(sizes, seed):
+    blocks = [random(seed + i).standard_normal(m) for i, m in enumerate(sizes)]
+    n, value = sum(sizes), np.concatenate(blocks).mean()
+    left_out = np.array([np.concatenate(blocks[:j] + blocks[j + 1 :]).mean() for j in range(len(sizes))])
+    corrected, variance = frechet.jackknife(value, left_out, np.array(sizes))
+    assert corrected == pytest.approx(value)
+    wanted = np.mean([m / (n - m) * (b.mean() - value) ** 2 for m, b in zip(sizes, blocks, strict=True)])
+    assert variance == pytest.approx(wanted)
+
+
+def test_equal_sizes_give_the_ordinary_jackknife():
+    left_out = random(0).standard_normal(9)
+    corrected, variance = frechet.jackknife(1.3, left_out, np.full(9, 4))
+    assert corrected == pytest.approx(9 * 1.3 - 8 * left_out.mean())
+    assert variance == pytest.approx(8 / 9 * ((left_out - left_out.mean()) ** 2).sum())
+
+
+@pytest.mark.parametrize("sizes", [[1] * 10, [1, 4, 2, 3]])
+def test_the_bias_of_the_variance_goes(sizes):
+    # the plug-in variance is too small by (n - 1) / n. Single observations: the jackknife gives exactly ddof 1
+    x = random(0).standard_normal(10)
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    left_out = np.array([x[of != j].var() for j in range(len(sizes))])
+    corrected, _ = frechet.jackknife(x.var(), left_out, np.array(sizes))
+    if max(sizes) == 1:
+        assert corrected == pytest.approx(x.var(ddof=1))
+    else:
+        # whatever the sizes, but in expectation only
+        many = random(1).standard_normal((20_000, 10))
+        left_out = np.array([many[:, of != j].var(axis=1) for j in range(len(sizes))])
+        pairs = zip(many.var(axis=1), left_out.T, strict=True)
+        corrected = [frechet.jackknife(value, without, np.array(sizes))[0] for value, without in pairs]
+        assert many.var(axis=1).mean() == pytest.approx(0.9, abs=0.015)
+        assert np.mean(corrected) == pytest.approx(1, abs=0.015)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_blocks_tell_nothing(count):
+    found = frechet.jackknife(2.0, np.ones(count), np.ones(count))
+    assert np.isnan(found).all()
+
+
+# --- estimates from blocks, against the frames
+
+
+def as_blocks(parts: list[np.ndarray]) -> Blocks:
+    width = parts[0].shape[1]
+    empty = Moments(0, np.zeros(width), np.zeros((width, width)))
+    found = [of_frames(p) if len(p) else empty for p in parts]
+    return Blocks(*(np.array([getattr(m, k) for m in found]) for k in ("count", "mean", "scatter")))
+
+
+def cut(sizes: list[int], d: int, seed: int, mean: float = 0.0) -> list[np.ndarray]:
+    """Blocks of frames with a mean of their own, as speakers have."""
+    rng = random(seed)
+    return [frames(n, d, seed) + rng.standard_normal(d) + mean for n in sizes]
+
+
+def by_hand(value: float, left_out: list[float], sizes: list[int]) -> tuple[float, float]:
+    """Delete-m_j jackknife of Busing et al. (1999), as printed there."""
+    n, g = sum(sizes), len(sizes)
+    corrected = g * value - sum((1 - m / n) * t for m, t in zip(sizes, left_out, strict=True))
+    total = 0.0
+    for m, t in zip(sizes, left_out, strict=True):
+        h = n / m
+        total += 1 / (h - 1) * (h * value - (h - 1) * t - corrected) ** 2
+    return corrected, total / g
+
+
+def drop(parts: list[np.ndarray], j: int) -> np.ndarray:
+    return np.concatenate(parts[:j] + parts[j + 1 :])
+
+
+SHAPES = [
+    pytest.param([30, 41, 25, 60], [20, 55, 33, 47], id="many frames"),
+    pytest.param([2, 3, 1, 2], [3, 2, 4, 2], id="few frames"),
+    pytest.param([2, 3, 1, 2], [20, 55, 33, 47], id="few on one side"),
+]
+
+
+@pytest.mark.parametrize(("sizes_a", "sizes_b"), SHAPES)
+def test_paired_blocks_are_dropped_from_both(sizes_a, sizes_b):
+    a, b = cut(sizes_a, 12, 0), cut(sizes_b, 12, 7, 0.5)
+    found = frechet.estimate(as_blocks(a), as_blocks(b), paired=True)
+    value = plain(np.concatenate(a), np.concatenate(b))
+    left_out = [plain(drop(a, j), drop(b, j)) for j in range(4)]
+    corrected, variance = by_hand(value, left_out, [m + n for m, n in zip(sizes_a, sizes_b, strict=True)])
+    assert found.distance.fad == pytest.approx(value, rel=1e-6)
+    assert found.corrected == pytest.approx(corrected, rel=1e-5)
+    assert found.std_error == pytest.approx(np.sqrt(variance), rel=1e-5)
+
+
+@pytest.mark.parametrize(("sizes_a", "sizes_b"), SHAPES)
+def test_independent_variances_and_biases_add(sizes_a, sizes_b):
+    a, b = cut(sizes_a, 12, 0), cut([*sizes_b, 3], 12, 7, 0.5)
+    found = frechet.estimate(as_blocks(a), as_blocks(b), paired=False)
+    whole_a, whole_b = np.concatenate(a), np.concatenate(b)
+    value = plain(whole_a, whole_b)
+    corrected_a, variance_a = by_hand(value, [plain(drop(a, j), whole_b) for j in range(4)], sizes_a)
+    corrected_b, variance_b = by_hand(value, [plain(whole_a, drop(b, j)) for j in range(5)], [*sizes_b, 3])
+    assert found.distance.fad == pytest.approx(value, rel=1e-6)
+    assert found.corrected == pytest.approx(corrected_a + corrected_b - value, rel=1e-5)
+    assert found.std_error == pytest.approx(np.sqrt(variance_a + variance_b), rel=1e-5)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_estimates_of_swapped_domains_are_equal(paired):
+    a, b = as_blocks(cut([30, 41, 25], 6, 0)), as_blocks(cut([20, 55, 33], 6, 1, 1.0))
+    forth, back = frechet.estimate(a, b, paired=paired), frechet.estimate(b, a, paired=paired)
+    assert forth.corrected == pytest.approx(back.corrected)
+    assert forth.std_error == pytest.approx(back.std_error)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_one_block_has_no_error(paired):
+    found = frechet.estimate(as_blocks(cut([40], 6, 0)), as_blocks(cut([50], 6, 1)), paired=paired)
+    assert np.isfinite(found.distance.fad)
+    assert np.isnan([found.corrected, found.std_error]).all()
+
+
+def test_one_block_on_one_side_has_no_error():
+    found = frechet.estimate(as_blocks(cut([40], 6, 0)), as_blocks(cut([50, 30], 6, 1)), paired=False)
+    assert np.isfinite(found.distance.fad)
+    assert np.isnan([found.corrected, found.std_error]).all()
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_an_empty_block_is_not_counted(paired):
+    sizes = [30, 41, 25]
+    a, b = cut(sizes, 6, 0), cut(sizes, 6, 1)
+    nobody = np.empty((0, 6))
+    with_gap = frechet.estimate(as_blocks([a[0], nobody, *a[1:]]), as_blocks([b[0], nobody, *b[1:]]), paired=paired)
+    without = frechet.estimate(as_blocks(a), as_blocks(b), paired=paired)
+    assert with_gap.corrected == pytest.approx(without.corrected, rel=1e-9)
+    assert with_gap.std_error == pytest.approx(without.std_error, rel=1e-9)
+
+
+def test_a_block_that_is_empty_on_one_side_only():
+    a, b = cut([30, 41, 25, 8], 6, 0), cut([30, 0, 25, 9], 6, 1)
+    found = frechet.estimate(as_blocks(a), as_blocks(b), paired=True)
+    value = plain(np.concatenate(a), np.concatenate(b))
+    corrected, variance = by_hand(value, [plain(drop(a, j), drop(b, j)) for j in range(4)], [60, 41, 50, 17])
+    assert found.corrected == pytest.approx(corrected, rel=1e-6)
+    assert found.std_error == pytest.approx(np.sqrt(variance), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize(("sizes_a", "sizes_b"), [([20, 30], [25, 0]), ([20, 30], [25, 1]), ([20, 1], [25, 30])])
+def test_a_block_that_cannot_be_left_out_leaves_no_error(paired, sizes_a, sizes_b):
+    # without it a domain has fewer than the two frames that a covariance needs
+    found = frechet.estimate(as_blocks(cut(sizes_a, 6, 0)), as_blocks(cut(sizes_b, 6, 1)), paired=paired)
+    assert np.isfinite(found.distance.fad)
+    assert np.isnan([found.corrected, found.std_error]).all()
+
+
+@pytest.mark.parametrize("sizes", [[0, 0], [1, 0]])
+def test_too_few_frames(sizes):
+    with pytest.raises(UserError, match="at least two frames") as caught:
+        frechet.estimate(as_blocks(cut([5, 5], 3, 0)), as_blocks(cut(sizes, 3, 1)), paired=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [1, 8], ids=["fewer frames than dimensions", "more"])
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("apart", [0.0, 0.6])
+def test_correction_comes_nearer_to_the_truth(count, paired, apart):
+    d, blocks, runs = 12, 8, 60
+    rng = random(0)
+    scale = np.linspace(0.5, 1.5, d)
+    truth = d * apart**2 + (scale**2 * (1 - 1 / 1.2) ** 2).sum()
+    values, corrected = [], []
+    for _ in range(runs):
+        a = rng.standard_normal((blocks, count, d)) * scale
+        b = rng.standard_normal((blocks, count, d)) * scale / 1.2 + apart
+        found = frechet.estimate(as_blocks(list(a)), as_blocks(list(b)), paired=paired)
+        values.append(found.distance.fad)
+        corrected.append(found.corrected)
+    bias, left = abs(np.mean(values) - truth), abs(np.mean(corrected) - truth)
+    assert left < 0.3 * bias
+
+
+def test_the_error_is_as_wide_as_the_values_scatter():
+    rng = random(1)
+    values, errors = [], []
+    for _ in range(150):
+        a, b = (rng.standard_normal((10, 40, 3)) + 0.3 * rng.standard_normal((10, 1, 3)) for _ in range(2))
+        found = frechet.estimate(as_blocks(list(a)), as_blocks(list(b + 1)), paired=False)
+        values.append(found.distance.fad)
+        errors.append(found.std_error)
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(values), rel=0.25)
+
+
+# --- files
+
+
+def write(path, parts: list[np.ndarray], clips: int) -> str:
+    blocks = as_blocks(parts)
+    whole = embeddings.Embeddings(
+        [f"{path.stem}{i}" for i in range(clips)],
+        np.full(clips, 3),
+        np.zeros((1, clips, parts[0].shape[1]), np.float32),
+        blocks.count,
+        blocks.mean[None],
+        pack(blocks.scatter)[None],
+    )
+    embeddings.write(path, whole, 0, {})
+    return str(path)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_rows_of_files_and_of_all_together(tmp_path, paired):
+    parts = {
+        ("calm", "A"): cut([30, 20, 25], 6, 0),
+        ("calm", "B"): cut([25, 35, 15], 6, 1, 0.5),
+        ("sad", "A"): cut([30, 0, 25], 6, 2, 1.0),
+        ("sad", "B"): cut([20, 20, 25], 6, 3, 0.3),
+    }
+    pairs = {
+        e: tuple(write(tmp_path / f"{e}{d}.h5", parts[e, d], 3 + i) for i, d in enumerate("AB"))
+        for e in ("calm", "sad")
+    }
+    rows = frechet.run(["A", "B"], pairs, paired=paired)
+    assert [r["emotion"] for r in rows] == ["calm", "sad", "all"]
+    assert list(rows[0]) == [
+        *("emotion", "fad", "fad_corrected", "std_error", "mean_term", "covariance_term"),
+        *("clips_A", "clips_B", "frames_A", "frames_B"),
+    ]
+    sides = {
+        **{e: [parts[e, d] for d in "AB"] for e in ("calm", "sad")},
+        "all": [[np.concatenate(same) for same in zip(parts["calm", d], parts["sad", d], strict=True)] for d in "AB"],
+    }
+    for row in rows:
+        a, b = sides[row["emotion"]]
+        wanted = frechet.estimate(as_blocks(a), as_blocks(b), paired=paired)
+        assert row["fad"] == pytest.approx(plain(np.concatenate(a), np.concatenate(b)), rel=1e-5)
+        assert row["fad"] == pytest.approx(row["mean_term"] + row["covariance_term"])
+        assert row["fad_corrected"] == pytest.approx(wanted.corrected, rel=1e-4)
+        assert row["std_error"] == pytest.approx(wanted.std_error, rel=1e-4)
+        assert (row["frames_A"], row["frames_B"]) == (sum(map(len, a)), sum(map(len, b)))
+    assert [(r["clips_A"], r["clips_B"]) for r in rows] == [(3, 4), (3, 4), (6, 8)]

@@ -1,0 +1,114 @@
+"""The demo, from nothing to figures, through the same rules as the real thing."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from speechsong import frechet
+from speechsong.embeddings import read_blocks
+
+MODELS = ("w2v2", "hubert", "mert")
+EMOTIONS = ("calm", "happy", "sad", "angry")
+
+
+def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
+    results = demo.folder / "results/demo"
+    for model in MODELS:
+        probes = pd.read_csv(results / f"probe/{model}.csv")
+        assert list(probes.columns) == [
+            *("model", "domain", "layer", "protocol", "seed", "accuracy", "uar", "best_epoch"),
+            *("n_train", "n_validation", "n_test", *(f"recall_{e}" for e in EMOTIONS)),
+        ]
+        assert len(probes) == 2 * 3 * 2 * 5
+        assert probes["accuracy"].between(0, 1).all()
+        distances = pd.read_csv(results / f"fad/{model}.csv")
+        assert list(distances.columns) == [
+            *("model", "layer", "emotion", "fad", "fad_corrected", "std_error", "mean_term", "covariance_term"),
+            *("clips_speech", "clips_music", "frames_speech", "frames_music"),
+        ]
+        assert list(distances["emotion"]) == 3 * [*EMOTIONS, "all"]
+        assert (distances["fad"] > 0).all()
+        assert (distances["std_error"] > 0).all()
+    clips = pd.read_csv(results / "clips/speech.csv", dtype=str)
+    assert list(clips.columns) == [
+        *("clip_id", "path", "domain", "emotion", "speaker", "gender", "statement", "take", "intensity"),
+        *("seconds", "sample_rate", "channels", "sha256", "duplicate_of"),
+    ]
+    assert sorted(clips["channels"].value_counts()) == [1, 159]
+    for name in ("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "fad"):
+        assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (results / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert "mean nothing" in (results / "tables/probe.md").read_text()
+
+
+def test_it_says_that_its_numbers_mean_nothing_and_where_the_figures_are(demo):
+    assert "These numbers mean nothing" in demo.output
+    assert "Figures: results/demo/figures" in demo.output
+
+
+def test_every_job_left_a_log_and_a_benchmark(demo):
+    results = demo.folder / "results/demo"
+    for model in MODELS:
+        for kind, name in (("embeddings", "speech/calm"), ("probe", "music/layer02"), ("fad", "layer00")):
+            assert (results / f"logs/{kind}/{model}/{name}.log").exists()
+            assert (results / f"benchmarks/{kind}/{model}/{name}.tsv").read_text().startswith("s\t")
+    assert "40/40 clips" in (results / "logs/embeddings/w2v2/speech/calm.log").read_text()
+
+
+def test_accuracy_is_what_the_predictions_say(demo):
+    results = demo.folder / "results/demo"
+    predictions = pd.read_csv(results / "predictions/hubert/probe/music/layer01.csv")
+    table = pd.read_csv(results / "probe/hubert/music/layer01.csv").set_index(["protocol", "seed"])
+    for key, some in predictions.groupby(["protocol", "seed"]):
+        right = some["true"] == some["predicted"]
+        np.testing.assert_allclose(table.loc[key, "accuracy"], right.mean())
+        np.testing.assert_allclose(table.loc[key, "uar"], right.groupby(some["true"]).mean().mean())
+
+
+def test_fad_is_what_the_moments_say(demo):
+    results = demo.folder / "results/demo"
+    sides = [read_blocks(results / f"embeddings/mert/{d}/layer02/sad.h5")[0].merge() for d in ("speech", "music")]
+    table = pd.read_csv(results / "fad/mert.csv").set_index(["layer", "emotion"])
+    np.testing.assert_allclose(table.loc[(2, "sad"), "fad"], frechet.frechet(*sides).fad, rtol=1e-12)
+
+
+def test_embeddings_say_how_they_were_made(demo):
+    with h5py.File(demo.folder / "results/demo/embeddings/mert/music/layer01/happy.h5") as file:
+        assert file.attrs["sample_rate"] == 24000
+        assert file.attrs["frame_rate"] == 75
+        assert (file.attrs["layer"], file.attrs["emotion"]) == (1, "happy")
+        assert file["pooled"].shape == (40, 32)
+        assert file["blocks/scatter"].shape == (10, 32 * 33 // 2)
+
+
+def test_a_second_run_has_nothing_to_do(demo):
+    again = demo.snakemake("all", config=demo.config)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_one_lost_file_is_made_again_byte_for_byte_and_nothing_else(demo):
+    path = demo.folder / "results/demo/fad/hubert/layer01/angry.csv"
+    before = path.read_bytes()
+    path.unlink()
+    planned = demo.snakemake("-n", "all", config=demo.config)
+    stats = planned.stdout.rsplit("Job stats:", 1)[1]
+    assert "extract" not in stats
+    assert "probe" not in stats.split("total")[0].replace("plot_probe", "")
+    done = demo.snakemake(str(path.relative_to(demo.folder)), config=demo.config)
+    assert done.returncode == 0
+    assert path.read_bytes() == before
+    assert demo.snakemake("all", config=demo.config).returncode == 0
+
+
+def test_the_same_recordings_give_the_same_bytes(demo):
+    folder = demo.folder / "results/demo/embeddings/w2v2/speech"
+    files = [folder / f"layer{layer}/calm.h5" for layer in ("00", "01", "02")]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    done = demo.snakemake(*(str(f.relative_to(demo.folder)) for f in files), config=demo.config)
+    assert done.returncode == 0, done.stderr
+    assert [file.read_bytes() for file in files] == before

@@ -1,0 +1,81 @@
+"""What users type: single targets, the graph, and plans of the paper's experiment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def jobs(plan: str) -> dict[str, int]:
+    """Rule names and counts of a dry run."""
+    table = plan.split("Job stats:")[1].split("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", table, re.M)}
+
+
+def test_the_paper_from_an_empty_folder(run):
+    plan = run.snakemake("-n", "all")
+    assert plan.returncode == 0, plan.stderr
+    found = jobs(plan.stdout + plan.stderr)
+    assert found["fetch_ravdess"] == 1
+    assert found["fetch_encoder"] == 3
+    assert found["extract_w2v2"] == found["extract_hubert"] == found["extract_mert"] == 12
+    assert found["probe"] == 3 * 2 * 13
+    assert found["frechet"] == 3 * 13
+    assert found["split"] == 10
+
+
+def test_a_single_table_plans_its_own_encoder_only(run):
+    plan = run.snakemake("-n", "results/fad/mert.csv")
+    found = jobs(plan.stdout + plan.stderr)
+    assert found == {
+        "fetch_ravdess": 1,
+        "fetch_encoder": 1,
+        "extract_mert": 12,
+        "frechet": 13,
+        "gather_fad": 1,
+        "total": 28,
+    }
+
+
+def test_targets_by_name(run):
+    for target, rule in (
+        ("embeddings", "extract_w2v2"),
+        ("probes", "probe"),
+        ("fad", "frechet"),
+        ("figures", "plot_fad"),
+    ):
+        plan = run.snakemake("-n", target)
+        assert plan.returncode == 0, plan.stderr
+        assert rule in jobs(plan.stdout + plan.stderr)
+
+
+def test_the_graph_can_be_drawn(run):
+    config = yaml.safe_load((ROOT / "demo.yaml").read_text())
+    for option in ("--dag", "--rulegraph"):
+        graph = run.snakemake("all", option, config=config)
+        assert graph.returncode == 0, graph.stderr
+        assert graph.stdout.startswith("digraph")
+        assert "extract_mert" in graph.stdout
+
+
+def test_config_on_the_command_line(run):
+    plan = run.snakemake("-n", "fad", "--config", "models=[mert]", "device=cpu")
+    assert plan.returncode == 0, plan.stderr
+    found = jobs(plan.stdout + plan.stderr)
+    assert "extract_mert" in found
+    assert "extract_w2v2" not in found
+
+
+def test_the_real_recordings_plan_no_download(shared, run):
+    config = yaml.safe_load((ROOT / "tests/real.yaml").read_text())
+    for corpus in config["corpora"].values():
+        corpus["root"] = str(shared / "data/ravdess-24k")
+    config["encoders"]["whisper"]["checkpoint"] = str(shared / "models/whisper-tiny-en")
+    plan = run.snakemake("-n", "all", config=config)
+    found = jobs(plan.stdout + plan.stderr)
+    assert found["extract_whisper"] == 12
+    assert not {"fetch_ravdess", "fetch_encoder"} & set(found)
