@@ -8,6 +8,8 @@ BIN := .venv/bin
 
 # every package at the version that the tests ran with
 .venv/installed: pyproject.toml envs/pins.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "speechsong needs Python 3.11 or later: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint envs/pins.txt --editable '.[dev]'
@@ -16,8 +18,11 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) --configfile demo.yaml
 
+# one thread a process: the tests themselves run side by side
+test test-slow: export OMP_NUM_THREADS = 1
+
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow

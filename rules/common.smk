@@ -82,6 +82,21 @@ def encoder_files(model):
     return [str(folder / name) for name in names + (weights or known[:1])]
 
 
+def still_to_fetch():
+    """What `all` needs from elsewhere and is not here yet: a line each, with where it goes or which key replaces it."""
+    unpacked = [
+        f"RAVDESS {corpus['channel']} (zenodo.org/records/1188976) into {corpus['root']}, or set `corpora.{domain}.root`"
+        for domain, corpus in RUN.unfetched.get("zenodo", {}).items()
+        if not corpora.files_below(corpus["root"])
+    ]
+    encoders = [
+        f"{ENCODERS[model]['checkpoint']} into {folder}, or set `encoders.{model}.checkpoint`"
+        for model, folder in HUB.items()
+        if not (folder / "config.json").exists()
+    ]
+    return [f"Still to be fetched: {item}" for item in unpacked + encoders]
+
+
 def recordings(domain, emotion=None):
     """The recordings of a domain, once they are there."""
     for source, unfetched in RUN.unfetched.items():
@@ -105,6 +120,11 @@ wildcard_constraints:
 onstart:
     for line in RUN.notes:
         logger.info(line)
+
+
+onerror:
+    for line in still_to_fetch():
+        logger.error(line)
 
 
 onsuccess:

@@ -45,8 +45,8 @@ def check(config: dict, schema_file: str | Path) -> None:
         encoder = config["encoders"][name]
         if is_on_hub(encoder) and not encoder.get("revision"):
             raise UserError(
-                f"config key `encoders.{name}.checkpoint`: there is no folder {encoder['checkpoint']}; correct it, or, if "
-                f"that is a name on the hub, set `encoders.{name}.revision` to a commit of it"
+                f"config key `encoders.{name}.checkpoint`: there is no folder {encoder['checkpoint']}; correct it, or, "
+                f"if that is a name on the hub, set `encoders.{name}.revision` to a commit of it"
             )
     total = sum(config["split"]["fractions"])
     if abs(total - 1) > 1e-9:

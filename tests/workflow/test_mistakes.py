@@ -114,6 +114,8 @@ def test_nothing_can_be_fetched(run):
     assert "huggingface.co/" in text
     done = run.snakemake("all", config={}, **offline)
     assert (done.stdout + done.stderr).count("error:") == 1
+    missing = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Still to be fetched")]
+    assert len(missing) == 5  # two parts of RAVDESS, three encoders
     assert not list((run.folder / "results").rglob("*.csv"))
     line = refuse(run, "results/clips/speech.csv", "RAVDESS", config={}, **offline)
     for part in ("zenodo.org", "data/ravdess", "corpora.speech.root"):

@@ -1,0 +1,367 @@
+"""Means and moments of one pass are those of transformers' own hidden states, clip by clip, held in memory."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+import torch
+import transformers
+
+from speechsong import audio, corpora, embeddings, encoders, frechet, moments
+from speechsong.corpora import Recording
+from speechsong.files import UserError
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from checkpoints import build, save
+
+FAMILIES = ("wav2vec2", "hubert-stable", "mert", "wavlm", "data2vec-audio", "whisper")
+BLOCKS = {"01": 0, "02": 1, "03": 0, "04": 2, "05": 3}  # 04 has no recording
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    base = tmp_path_factory.mktemp("checkpoints")
+    return {family: save(build(family), base / family, family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory) -> list[Recording]:
+    """Noises of different lengths and colours, of four speakers, in no order."""
+    folder = tmp_path_factory.mktemp("noises")
+    rng = np.random.default_rng(0)
+    found = []
+    for i, (speaker, seconds) in enumerate(
+        [("01", 0.7), ("02", 1.3), ("03", 0.1), ("01", 0.4), ("05", 1.1), ("02", 0.05), ("03", 0.9), ("01", 0.4)]
+    ):
+        path = folder / f"clip{i}.wav"
+        colour = np.convolve(rng.standard_normal(round(24000 * seconds)), rng.uniform(0, 1, 1 + 2 * i), "same")
+        soundfile.write(path, 0.2 * colour / np.abs(colour).max(), 24000)
+        found.append(Recording(f"clip{i}", str(path), "sad", speaker))
+    return found
+
+
+def loaded(folder: Path, family: str, window_seconds: float = 30) -> encoders.Encoder:
+    return encoders.load(folder, name=family, layers=3, window_seconds=window_seconds)
+
+
+def reference(family: str, folder: Path, path: str, window: int | None = None) -> list[np.ndarray]:
+    """Every hidden state (T, d) of one clip by transformers alone."""
+    model = build(family)
+    kind = transformers.WhisperFeatureExtractor if family == "whisper" else transformers.Wav2Vec2FeatureExtractor
+    extractor = kind.from_pretrained(folder)
+    rate = extractor.sampling_rate
+    samples = audio.load(path, rate)
+    with torch.inference_mode():
+        if family == "whisper":
+            mel = extractor(samples, sampling_rate=rate, return_tensors="pt").input_features
+            states = model.get_encoder()(mel, output_hidden_states=True).hidden_states
+            return [s[0, : -(-len(samples) // 320)].numpy() for s in states]
+        values = extractor(samples, sampling_rate=rate, return_tensors="pt").input_values
+        cuts = values.split(window or values.shape[1], dim=1)
+        parts = [model(cut, output_hidden_states=True).hidden_states for cut in cuts if cut.shape[1] >= 400]
+        return [torch.cat(same, dim=1)[0].numpy() for same in zip(*parts, strict=True)]
+
+
+def assert_like(found: embeddings.Embeddings, frames: list[list[np.ndarray]], recordings: list[Recording]) -> None:
+    """Compare with the frames of each clip and state."""
+    assert found.clips == [r.clip_id for r in recordings]
+    assert found.frames.tolist() == [len(states[0]) for states in frames]
+    width = frames[0][0].shape[1]
+    for state in range(len(frames[0])):
+        size = max(1, max(np.abs(f[state]).max() for f in frames))
+        means = np.stack([f[state].astype(np.float64).mean(axis=0) for f in frames])
+        np.testing.assert_allclose(found.pooled[state], means, rtol=0, atol=1e-5 * size)
+        for block in range(max(BLOCKS.values()) + 1):
+            parts = [f[state] for f, r in zip(frames, recordings, strict=True) if BLOCKS[r.speaker] == block]
+            if not parts:
+                assert found.count[block] == 0
+                assert not found.mean[state, block].any()
+                assert not found.scatter[state, block].any()
+                continue
+            whole = np.concatenate(parts).astype(np.float64)
+            assert found.count[block] == len(whole)
+            np.testing.assert_allclose(found.mean[state, block], whole.mean(axis=0), rtol=0, atol=1e-5 * size)
+            scatter = np.cov(whole, rowvar=False, bias=True) * len(whole)
+            packed = moments.unpack(found.scatter[state, block], width)
+            np.testing.assert_allclose(packed, scatter, rtol=0, atol=1e-5 * np.trace(scatter))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_means_and_moments_of_noises(folders, recordings, family):
+    encoder = loaded(folders[family], family)
+    found = embeddings.extract(encoder, recordings, BLOCKS)
+    frames = [reference(family, folders[family], r.path) for r in recordings]
+    assert len(frames[0]) == 4
+    assert_like(found, frames, recordings)
+    assert (found.pooled.dtype, found.mean.dtype, found.scatter.dtype) == (np.float32, np.float64, np.float32)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "mert"])
+def test_means_and_moments_of_real_recordings(folders, shared, family):
+    root = shared / "data" / "ravdess-24k" / "Audio_Speech_Actors_01-24"
+    corpus = {"reader": "ravdess", "root": str(root), "channel": "speech"}
+    chosen = [r for r in corpora.scan("speech", corpus) if r.emotion == "neutral" and r.speaker in BLOCKS][:6]
+    found = embeddings.extract(loaded(folders[family], family), chosen, BLOCKS)
+    assert_like(found, [reference(family, folders[family], r.path) for r in chosen], chosen)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "whisper"])
+@pytest.mark.parametrize(("ahead", "seconds"), [(1, 0.01), (2, 1.0), (3, 1e6), (1000, 1e6)])
+def test_batches_change_nothing(folders, recordings, monkeypatch, family, ahead, seconds):
+    encoder = loaded(folders[family], family)
+    usual = embeddings.extract(encoder, recordings, BLOCKS)
+    monkeypatch.setattr(embeddings, "READ_AHEAD", ahead)
+    monkeypatch.setattr(embeddings, "BATCH_SECONDS", seconds)
+    assert_alike(embeddings.extract(encoder, recordings, BLOCKS), usual)
+
+
+def assert_alike(found: embeddings.Embeddings, usual: embeddings.Embeddings) -> None:
+    assert found.clips == usual.clips
+    assert found.frames.tolist() == usual.frames.tolist()
+    assert found.count.tolist() == usual.count.tolist()
+    np.testing.assert_allclose(found.pooled, usual.pooled, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.mean, usual.mean, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.scatter, usual.scatter, rtol=0, atol=1e-6 * np.abs(usual.scatter).max())
+
+
+def test_the_order_of_recordings_changes_nothing(folders, recordings):
+    encoder = loaded(folders["hubert-stable"], "hubert")
+    usual = embeddings.extract(encoder, recordings, BLOCKS)
+    order = np.random.default_rng(3).permutation(len(recordings))
+    found = embeddings.extract(encoder, [recordings[i] for i in order], BLOCKS)
+    back = np.argsort(order)
+    found.clips = [found.clips[i] for i in back]
+    found.frames, found.pooled = found.frames[back], found.pooled[:, back]
+    assert_alike(found, usual)
+
+
+def test_a_run_repeats_bit_by_bit(folders, recordings):
+    encoder = loaded(folders["wavlm"], "wavlm")
+    one, other = (embeddings.extract(encoder, recordings, BLOCKS) for _ in range(2))
+    for name in ("frames", "pooled", "count", "mean", "scatter"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_frames_of_windows_are_joined(folders, recordings):
+    encoder = loaded(folders["wav2vec2"], "wav2vec2", window_seconds=0.5)
+    found = embeddings.extract(encoder, recordings, BLOCKS)
+    frames = [reference("wav2vec2", folders["wav2vec2"], r.path, window=8000) for r in recordings]
+    # 0.7 s: 24 frames of the first half second, 9 of the rest
+    assert found.frames[0] == 24 + 9
+    assert_like(found, frames, recordings)
+
+
+def test_windows_of_whisper_are_joined(folders, recordings):
+    encoder = loaded(folders["whisper"], "whisper", window_seconds=0.5)
+    found = embeddings.extract(encoder, recordings, BLOCKS)
+    assert found.frames.tolist() == [-(-round(16000 * s) // 320) for s in (0.7, 1.3, 0.1, 0.4, 1.1, 0.05, 0.9, 0.4)]
+
+
+def test_moments_far_from_zero_keep_their_digits():
+    # hidden states have channels whose mean is a thousand times their spread
+    rng = np.random.default_rng(0)
+    frames = rng.standard_normal((500, 8)) * 0.01 + 1000 * rng.standard_normal(8)
+    sums = embeddings._Sums(1, 8, "cpu")
+    for part in np.array_split(frames, 11):
+        sums.add(0, torch.from_numpy(part.copy()))
+        sums.count += len(part)
+    found = sums.moments(0)
+    upper = np.triu_indices(8)
+    np.testing.assert_allclose(found.mean, frames.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance[upper], np.cov(frames, rowvar=False)[upper], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 13])
+def test_sums_of_any_width(width):
+    frames = np.random.default_rng(width).standard_normal((30, width)) + 5
+    sums = embeddings._Sums(2, width, "cpu")
+    for part in (frames[:7], frames[7:]):
+        sums.add(1, torch.from_numpy(part.copy()))
+        sums.count += len(part)
+    packed = moments.pack(sums.moments(1).scatter)
+    wanted = np.atleast_2d(np.cov(frames, rowvar=False)) * 29
+    np.testing.assert_allclose(moments.unpack(packed, width), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "samples"), [("wav2vec2", 399), ("mert", 399), ("wav2vec2", 20)])
+def test_a_clip_too_short_for_a_frame_is_named(tmp_path, folders, recordings, family, samples):
+    encoder = loaded(folders[family], family)
+    path = tmp_path / "short.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(samples), encoder.rate)
+    with pytest.raises(UserError) as caught:
+        embeddings.extract(encoder, [*recordings, Recording("short", str(path), "sad", "01")], BLOCKS)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: ")
+    assert f"`{family}`" in text
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(400), encoder.rate)
+    assert embeddings.extract(encoder, [Recording("short", str(path), "sad", "01")], BLOCKS).frames.tolist() == [1]
+
+
+def test_a_recording_that_cannot_be_used_is_named(tmp_path, folders, recordings):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(9000), 16000)
+    with pytest.raises(UserError, match=r"silent\.wav: the recording is silent"):
+        embeddings.extract(
+            loaded(folders["wav2vec2"], "w"),
+            [*recordings, Recording("x", str(tmp_path / "silent.wav"), "sad", "01")],
+            BLOCKS,
+        )
+
+
+# --- files
+
+
+@pytest.fixture(scope="module")
+def extracted(folders, recordings):
+    return embeddings.extract(loaded(folders["mert"], "mert"), recordings, BLOCKS)
+
+
+def test_what_is_written_is_read(tmp_path, extracted):
+    for state in range(4):
+        path = tmp_path / "new folder" / f"{state}.h5"
+        embeddings.write(path, extracted, state, {})
+        clips, pooled = embeddings.read_pooled(path)
+        assert clips == extracted.clips
+        np.testing.assert_array_equal(pooled, extracted.pooled[state])
+        assert pooled.dtype == np.float32
+        blocks, count = embeddings.read_blocks(path)
+        assert count == len(extracted.clips)
+        np.testing.assert_array_equal(blocks.count, extracted.count)
+        np.testing.assert_array_equal(blocks.mean, extracted.mean[state])
+        np.testing.assert_array_equal(blocks.scatter, moments.unpack(extracted.scatter[state], 48))
+
+
+def test_clip_names_of_any_kind(tmp_path, extracted):
+    named = copy.copy(extracted)
+    named.clips = [f"Jürgen/лето, {i} 夏" for i in range(len(extracted.clips))]
+    embeddings.write(tmp_path / "a.h5", named, 0, {})
+    assert embeddings.read_pooled(tmp_path / "a.h5")[0] == named.clips
+
+
+def test_the_layout_of_a_file(tmp_path, extracted):
+    # other programs read these names
+    embeddings.write(tmp_path / "a.h5", extracted, 2, {})
+    with h5py.File(tmp_path / "a.h5") as h5:
+        shapes = {k: (h5[k].shape, h5[k].dtype) for k in ("pooled", "frames", "blocks/mean", "blocks/scatter")}
+        assert shapes == {
+            "pooled": ((8, 48), np.float32),
+            "frames": ((8,), np.int64),
+            "blocks/mean": ((4, 48), np.float64),
+            "blocks/scatter": ((4, 48 * 49 // 2), np.float32),
+        }
+        assert h5["frames"][()].sum() == h5["blocks/count"][()].sum()
+        assert h5.attrs["layer"] == 2
+
+
+def test_the_same_bytes_twice(tmp_path, extracted):
+    for name in ("a.h5", "b.h5"):
+        embeddings.write(tmp_path / name, extracted, 1, {"encoder": "x", "sample_rate": 24000})
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("family", "entry", "revision", "rates"),
+    [
+        ("mert", {"checkpoint": "org/mert", "revision": "abc"}, "abc", (24000, 75)),
+        ("wav2vec2", {"checkpoint": "folder", "revision": None}, "local", (16000, 50)),
+        ("whisper", {"checkpoint": "folder"}, "local", (16000, 50)),
+    ],
+)
+def test_a_file_says_how_it_was_made(tmp_path, folders, extracted, family, entry, revision, rates):
+    attributes = embeddings.attributes(loaded(folders[family], family), entry, "sad")
+    embeddings.write(tmp_path / "a.h5", extracted, 3, attributes)
+    with h5py.File(tmp_path / "a.h5") as h5:
+        found = dict(h5.attrs)
+    assert (found["encoder"], found["revision"], found["emotion"]) == (entry["checkpoint"], revision, "sad")
+    assert (found["sample_rate"], found["frame_rate"]) == rates
+    assert found["layer"] == 3
+    assert (found["torch"], found["transformers"]) == (torch.__version__, transformers.__version__)
+    assert found["speechsong"]
+
+
+@pytest.mark.parametrize("reader", [embeddings.read_pooled, embeddings.read_blocks])
+@pytest.mark.parametrize("keep", [0, 7, 2000, -1])
+def test_a_file_that_breaks_off_is_named(tmp_path, extracted, reader, keep):
+    path = tmp_path / "a.h5"
+    embeddings.write(path, extracted, 0, {})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UserError) as caught:
+        reader(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: cannot be read")
+    assert "delete the file and run again" in text
+
+
+# --- all of it: real recordings through a real encoder to a distance
+
+
+WINDOW = 4  # seconds: song is longer, so its windows are joined here as well
+
+
+def whisper_frames(model, extractor, path: str) -> list[np.ndarray]:
+    """Every hidden state (T, d) of one clip, window by window, by transformers alone."""
+    samples = audio.load(path, 16000)
+    parts = []
+    for start in range(0, len(samples), WINDOW * 16000):
+        window = samples[start : start + WINDOW * 16000]
+        mel = extractor(window, sampling_rate=16000, return_tensors="pt").input_features
+        with torch.inference_mode():
+            states = model(mel, output_hidden_states=True).hidden_states
+        parts.append([s[0, : -(-len(window) // 320)].numpy() for s in states])
+    return [np.concatenate(same) for same in zip(*parts, strict=True)]
+
+
+def short_whisper(folder: Path):
+    """The encoder of transformers' own WhisperModel, with the first positions of its table only."""
+    model = transformers.WhisperModel.from_pretrained(folder, dtype=torch.float32).get_encoder().eval()
+    config = copy.deepcopy(model.config)
+    config.max_source_positions = 50 * WINDOW
+    short = type(model)(config).eval()
+    weights = model.state_dict()
+    weights["embed_positions.weight"] = weights["embed_positions.weight"][: 50 * WINDOW]
+    short.load_state_dict(weights)
+    return short
+
+
+def test_distances_of_real_recordings(tmp_path, shared):
+    folder = shared / "models" / "whisper-tiny-en"
+    root = str(shared / "data" / "ravdess-24k")
+    actors = {f"{i:02d}": (i - 1) % 3 for i in range(1, 7)}
+    encoder = encoders.load(folder, name="whisper", layers=4, window_seconds=WINDOW)
+    model, extractor = short_whisper(folder), transformers.WhisperFeatureExtractor(chunk_length=WINDOW)
+    pairs: dict[str, list[str]] = {"calm": [], "angry": []}
+    frames: dict[tuple[str, str], list[list[np.ndarray]]] = {}
+    for domain, channel in (("speech", "speech"), ("music", "song")):
+        found = corpora.scan(domain, {"reader": "ravdess", "root": root, "channel": channel})
+        for emotion, paths in pairs.items():
+            chosen = [r for r in found if r.emotion == emotion and r.speaker in actors and r.take == "01"]
+            assert len(chosen) == 24
+            extracted = embeddings.extract(encoder, chosen, actors)
+            for state in range(5):
+                embeddings.write(tmp_path / f"{domain}-{emotion}-{state}.h5", extracted, state, {})
+            paths.append(str(tmp_path / f"{domain}-{emotion}-"))
+            frames[domain, emotion] = [whisper_frames(model, extractor, r.path) for r in chosen]
+    for state in range(5):
+        files = {e: (f"{a}{state}.h5", f"{b}{state}.h5") for e, (a, b) in pairs.items()}
+        rows = frechet.run(["speech", "music"], files, paired=True)
+        assert [r["emotion"] for r in rows] == ["calm", "angry", "all"]
+        for row in rows:
+            some = ["calm", "angry"] if row["emotion"] == "all" else [row["emotion"]]
+            x, y = (
+                np.concatenate([clip[state] for e in some for clip in frames[d, e]]).astype(np.float64)
+                for d in ("speech", "music")
+            )
+            assert (row["frames_speech"], row["frames_music"]) == (len(x), len(y))
+            s, t = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+            root_of_product = np.sqrt(np.linalg.eigvals(s @ t).real.clip(0)).sum()
+            wanted = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * root_of_product
+            assert abs(row["fad"] - wanted) < 1e-6 * (np.trace(s) + np.trace(t)), (state, row["emotion"])
+            assert row["std_error"] > 0
+            assert row["fad_corrected"] < row["fad"]
