@@ -7,6 +7,7 @@ numbers a clip for its means, however long the corpus is.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from speechsong.files import UserError
 
 # audio in one batch of the transformer, padding counted: enough to keep the cores busy, little enough for their caches
 BATCH_SECONDS = 30.0
-# clips read ahead and sorted by length, so that a batch holds clips of like lengths
-READ_AHEAD = 32
+# audio read ahead and sorted by length, so that a batch holds clips of like lengths
+READ_AHEAD_SECONDS = 120.0
 
 
 @dataclass
@@ -89,11 +90,10 @@ def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> E
         if not members:
             continue
         sums = _Sums(states, d, encoder.device)
-        for start in range(0, len(members), READ_AHEAD):
-            some = members[start : start + READ_AHEAD]
+        for windows in _read_ahead(encoder, recordings, members):
             with torch.inference_mode():
-                _run(encoder, recordings, some, sums, result)
-            advance(len(some))
+                _run(encoder, windows, sums, result)
+            advance(len({i for i, _ in windows}))
         result.count[block] = sums.count
         for state in range(states):
             merged = sums.moments(state)
@@ -131,13 +131,11 @@ class _Sums:
         return moments.Moments(self.count, (self.origin[state] + shift).cpu().numpy(), scatter)
 
 
-def _run(encoder, recordings: list[Recording], members: list[int], sums: _Sums, result: Embeddings) -> None:
-    """Run some clips of one block: read, batch by length, add to the sums, write their means into `result`."""
-    import torch
-
+def _read_ahead(encoder, recordings: list[Recording], members: list[int]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Read clips and hand out their windows, with the clip that each belongs to, some minutes of audio at a time."""
     from speechsong import audio, encoders
 
-    windows = []
+    windows, seconds = [], 0.0
     for i in members:
         samples = audio.load(recordings[i].path, encoder.rate)
         if len(samples) < encoder.least:
@@ -146,7 +144,22 @@ def _run(encoder, recordings: list[Recording], members: list[int], sums: _Sums, 
                 f"`{encoder.name}` ({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
             )
         windows += [(i, w) for w in encoders.prepare(encoder, samples)]
-    windows.sort(key=lambda window: len(window[1]))
+        seconds += len(samples) / encoder.rate
+        if seconds >= READ_AHEAD_SECONDS:
+            yield windows
+            windows, seconds = [], 0.0
+    if windows:
+        yield windows
+
+
+def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Embeddings) -> None:
+    """Run the windows of some clips of one block: add to the sums, write clip means into `result`."""
+    import torch
+
+    from speechsong import encoders
+
+    windows = sorted(windows, key=lambda window: len(window[1]))
+    members = sorted({i for i, _ in windows})
     totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=encoder.device)
     place = {i: k for k, i in enumerate(members)}
     while windows:

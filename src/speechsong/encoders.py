@@ -128,6 +128,9 @@ def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, d
 
     import transformers
 
+    # what is missing or left over is checked below
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     config_class = getattr(transformers, f"{FAMILIES[family]}Config")
     model_class = getattr(transformers, f"{FAMILIES[family]}Model")
     if family == "mert_model":
@@ -173,6 +176,8 @@ def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, d
         if window < least:
             raise UserError(f"config key `{key}.window_seconds`: {window_seconds} s is too short for one frame")
     place = pick_device(device)
+    # float32 means float32: TF32 is off by 1e-3
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return Encoder(name, family, model.to(place), extractor, rate, hop, least, layers, width, window, place)
 
 

@@ -47,9 +47,15 @@ def run(tmp_path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> Run:
+def new_run(tmp_path_factory):
+    """Make a named working folder that outlives one test."""
+    return lambda name: Run(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def demo(new_run) -> Run:
     """The finished demo."""
-    here = Run(tmp_path_factory.mktemp("demo"))
+    here = new_run("demo")
     config = yaml.safe_load((ROOT / "demo.yaml").read_text())
     done = here.snakemake("all", config=config)
     assert done.returncode == 0, done.stdout + done.stderr
