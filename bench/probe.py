@@ -85,7 +85,7 @@ def problem(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[prob
     def draw(count: int, share: float) -> np.ndarray:
         return share * spread * rng.standard_normal((count, WIDTH))
 
-    features = draw(len(EMOTIONS), 0.22)[labels] + draw(len(people), 0.5)[speakers] + draw(len(rows), 1.0)
+    features = draw(len(EMOTIONS), 0.15)[labels] + draw(len(people), 0.5)[speakers] + draw(len(rows), 1.0)
     features = (features @ np.linalg.qr(rng.standard_normal((WIDTH, WIDTH)))[0]).astype(np.float32)
     found = []
     for protocol in ("random", "speaker"):

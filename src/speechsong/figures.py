@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from speechsong import files
 
@@ -60,7 +60,10 @@ def emotion_style(emotion: str, others: list[str]) -> dict:
 def save(figure: Figure, paths: list[str], notice: str) -> None:
     """Write a figure to each path, in the format of its suffix, without a date, so that bytes repeat."""
     if notice:
-        figure.text(0.5, -0.03, notice, ha="center", va="top", fontsize=6, color="#B00000")
+        figure.canvas.draw()
+        below = min([legend.get_window_extent().y0 for legend in figure.legends], default=0)
+        place = figure.transFigure.inverted().transform((0, below))[1]
+        figure.text(0.5, place, notice, ha="center", va="top", fontsize=6, color="#B00000")
     for path in paths:
         metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else None
         with files.atomic(path) as temporary:
@@ -153,7 +156,11 @@ def fad(distances: pd.DataFrame, domains: list[str]) -> Figure:
             band = (some["fad"] - some["std_error"], some["fad"] + some["std_error"])
             _line(axis, some["layer"], some["fad"], band, emotion, emotion_style(emotion, emotions))
         axis.set_title(model)
-        axis.set_ylim(bottom=0)
+        # layers differ by more than emotions do: equal ratios get equal room
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
         axis.set_ylabel("FAD (squared units)")
     axes[-1][0].set_xlabel("Layer")
     figure.suptitle(f"Fréchet audio distance, {domains[0]} to {domains[1]}", fontsize=8)
@@ -168,4 +175,8 @@ def _line(axis: plt.Axes, x: pd.Series, y: pd.Series, band: tuple, label: str, s
 
 def _legend_below(figure: Figure, axis: plt.Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
+    columns = len(labels) if len(labels) < 6 else 4
+    # hung under the figure's lower edge: saving cuts the paper to what is on it
+    figure.legend(
+        handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False, columnspacing=1.2
+    )

@@ -1,0 +1,320 @@
+"""Nothing is left half written, mistakes are one line, tables come back as they were."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechsong import files
+from speechsong.files import UserError
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+# --- atomic
+
+
+def test_a_file_appears_whole_at_the_end(tmp_path):
+    path = tmp_path / "a" / "b" / "c.csv"
+    with files.atomic(path) as temporary:
+        assert temporary.parent == path.parent
+        # the suffix stays, for those who choose a format by it; hidden, so that nobody takes it for a result
+        assert temporary.suffix == ".csv"
+        assert temporary.name.startswith(".")
+        temporary.write_text("half")
+        assert not path.exists()
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(path.parent) == ["c.csv"]
+
+
+def test_an_earlier_file_is_replaced_at_the_end(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with files.atomic(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, UserError, OSError])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_nothing_is_left_where_writing_breaks_off(tmp_path, error, earlier):
+    path = tmp_path / "a.txt"
+    if earlier:
+        path.write_text("old")
+    with pytest.raises(error, match="broke off"), files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise error("broke off")
+    assert names(tmp_path) == (["a.txt"] if earlier else [])
+    if earlier:
+        assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002, 0o000])
+def test_permissions_are_those_of_an_ordinary_file(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        with files.atomic(tmp_path / "a.txt") as temporary:
+            temporary.write_text("x")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~mask
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.atomic(path) as one:
+        with files.atomic(path) as other:
+            assert one != other
+            one.write_text("one")
+            other.write_text("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["x" * 200 + ".csv", "Jürgen, лето 夏.csv", "a b.tar.gz", "夏" * 80 + ".png"])
+def test_names_of_any_kind(tmp_path, name):
+    with files.atomic(tmp_path / name) as temporary:
+        temporary.write_text("x")
+    assert names(tmp_path) == [name]
+
+
+def full_disk_message(caught, path: Path) -> None:
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: cannot be written (the disk is full); ")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_or_quota_is_named(tmp_path, code):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(UserError) as caught, files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(code, os.strerror(code))
+    full_disk_message(caught, path)
+    assert names(tmp_path) == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_a_disk_that_has_no_room_for_another_name(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    with pytest.raises(UserError) as caught, files.atomic(tmp_path / "a.txt"):
+        pytest.fail("there is nowhere to write")
+    full_disk_message(caught, tmp_path / "a.txt")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 64 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk):
+    path = small_disk / "a.txt"
+    path.write_text("old")
+    with pytest.raises(UserError) as caught, files.atomic(path) as temporary:
+        temporary.write_bytes(bytes(200_000))
+    full_disk_message(caught, path)
+    assert names(small_disk) == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_rows_on_a_full_disk(small_disk):
+    # the last rows leave the buffer when the stream is closed: that fails too
+    rows = [{"clip": f"{i:06d}", "value": i / 7} for i in range(4000)]
+    with pytest.raises(UserError) as caught:
+        files.write_rows(small_disk / "rows.csv", rows)
+    full_disk_message(caught, small_disk / "rows.csv")
+    assert names(small_disk) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "a.txt"
+    with pytest.raises(UserError) as caught, files.atomic(path):
+        pytest.fail("there is nowhere to write")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: cannot be written (")
+
+
+# --- reporting
+
+
+def run(tmp_path, body: str) -> tuple[subprocess.CompletedProcess, str]:
+    """Run a script as a rule's: its end, and its log file."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from speechsong import files\n"
+        f"with files.reporting({str(tmp_path / 'logs/deep/x.log')!r}):\n    {body}\nprint('after')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=False)
+    return done, (tmp_path / "logs/deep/x.log").read_text()
+
+
+def test_a_users_mistake_is_one_line_and_status_1(tmp_path):
+    done, log = run(tmp_path, "raise files.UserError('Zoë.wav: is silent; replace it')")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    for text in (done.stderr, log):
+        assert re.fullmatch(r"\d\d:\d\d:\d\d error: Zoë\.wav: is silent; replace it\n", text)
+
+
+def test_a_mistake_with_a_cause_is_still_one_line(tmp_path):
+    done, log = run(tmp_path, "\n    try: {}['x']\n    except KeyError as e: raise files.UserError('lacks x') from e")
+    assert done.returncode == 1
+    assert done.stderr == log
+    assert log.count("\n") == 1
+    assert "Traceback" not in log
+
+
+def test_another_error_keeps_its_traceback(tmp_path):
+    done, log = run(tmp_path, "files.log.info('begun'); 1 / 0")
+    assert done.returncode == 1
+    for text in (done.stderr, log):
+        assert "begun" in text
+        assert text.count("Traceback") == 1
+        assert text.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+def test_success_leaves_its_messages(tmp_path):
+    done, log = run(tmp_path, "files.log.info('halfway')")
+    assert (done.returncode, done.stdout) == (0, "after\n")
+    assert done.stderr == log
+    assert re.fullmatch(r"\d\d:\d\d:\d\d halfway\n", log)
+
+
+def test_a_log_is_overwritten_and_let_go(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text("of an earlier run\n")
+    before = list(files.log.handlers)
+    with files.reporting(path):
+        files.log.info("one")
+    with pytest.raises(SystemExit), files.reporting(path):
+        raise UserError("two")
+    files.log.info("three")
+    assert files.log.handlers == before
+    assert re.fullmatch(r"\d\d:\d\d:\d\d error: two\n", path.read_text())
+
+
+# --- rows
+
+
+def test_rows_as_text(tmp_path):
+    files.write_rows(tmp_path / "a.csv", [{"x": 1, "y": None, "z": 0.1}, {"x": "a,b", "y": 'say "hi"', "z": 1 / 3}])
+    assert (tmp_path / "a.csv").read_bytes() == b'x,y,z\n1,,0.1\n"a,b","say ""hi""",0.3333333333333333\n'
+
+
+def test_rows_of_other_keys_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="y"):
+        files.write_rows(tmp_path / "a.csv", [{"x": 1}, {"x": 1, "y": 2}])
+    assert names(tmp_path) == []
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8), TEXT.filter(bool))
+def test_rows_come_back(tmp_path_factory, values, column):
+    path = tmp_path_factory.getbasetemp() / "rows.csv"
+    rows = [{"first": a, "second " + column: b} for a, b in values]
+    files.write_rows(path, rows)
+    assert files.read_rows(path) == rows
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=8))
+def test_numbers_keep_every_digit(tmp_path_factory, values):
+    path = tmp_path_factory.getbasetemp() / "numbers.csv"
+    files.write_rows(path, [{"x": v} for v in values])
+    assert [float(r["x"]) for r in files.read_rows(path)] == values
+
+
+def test_tables_are_joined_in_order(tmp_path):
+    rows = [{"a": "1", "b": "two\nlines"}, {"a": 'q"', "b": ""}, {"a": "ä", "b": "x,y"}, {"a": "last", "b": "z"}]
+    for name, some in (("2", rows[:1]), ("1", rows[1:3]), ("3", rows[3:])):
+        files.write_rows(tmp_path / name, some)
+    files.concatenate([str(tmp_path / n) for n in "213"], tmp_path / "all.csv")
+    assert files.read_rows(tmp_path / "all.csv") == rows
+    # what is joined is what one table of them all would be
+    files.write_rows(tmp_path / "direct.csv", rows)
+    assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "direct.csv").read_bytes()
+
+
+# --- progress
+
+
+@pytest.fixture
+def clock(monkeypatch, caplog):
+    """A clock to be set, and the lines logged so far."""
+    now = [100.0]
+    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, logger="speechsong")
+    return now, lambda: [r.getMessage() for r in caplog.records]
+
+
+def test_progress_lines(clock):
+    now, lines = clock
+    advance = files.progress(100, "clips")
+    now[0] += 2
+    advance(10)
+    assert lines() == []
+    now[0] += 3
+    advance(10)
+    assert lines() == ["20/100 clips, 4.0 clips a second, 0:20 left"]
+    now[0] += 4.9
+    advance(10)
+    assert len(lines()) == 1
+    now[0] += 0.1
+    advance(20)
+    assert lines()[1:] == ["50/100 clips, 5.0 clips a second, 0:10 left"]
+    # the last one is always told
+    advance(50)
+    assert lines()[2:] == ["100/100 clips, 10.0 clips a second, 0:00 left"]
+
+
+@pytest.mark.parametrize(
+    ("total", "left"), [(61, "1:00"), (62, "1:01"), (3601, "1:00:00"), (3600, "59:59"), (90001, "25:00:00")]
+)
+def test_time_left(clock, total, left):
+    now, lines = clock
+    advance = files.progress(total, "epochs", seconds=1)
+    now[0] += 1
+    advance(1)
+    assert lines() == [f"1/{total} epochs, 1.0 epochs a second, {left} left"]
+
+
+def test_progress_of_no_time_at_all(clock):
+    files.progress(3, "clips")(3)
+    (line,) = clock[1]()
+    assert line.startswith("3/3 clips")
+    assert line.endswith("0:00 left")
