@@ -14,7 +14,7 @@ sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=SOURCE)
 
 from speechsong import config as configuration
-from speechsong import corpora, fetch, fingerprint
+from speechsong import corpora, fetch, fingerprint, planning
 from speechsong.files import UserError
 
 SCRIPTS = f"{workflow.basedir}/workflow/scripts"
@@ -27,7 +27,7 @@ def code(script):
 
 try:
     configuration.check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
-    RUN = corpora.plan(config)
+    RUN = planning.plan(config)
     HUB = {
         model: fetch.hub_folder("data/encoders", encoder["checkpoint"], encoder["revision"])
         for model, encoder in config["encoders"].items()

@@ -8,8 +8,17 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
 
 from speechsong.files import UserError
+
+# 500.0 counts as an integer in JSON Schema, but not in Python
+_Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 
 
 def check(config: dict, schema_file: str | Path) -> None:
@@ -35,7 +44,7 @@ def check(config: dict, schema_file: str | Path) -> None:
     for key, catalogue, kind in (("domains", "corpora", "corpus"), ("models", "encoders", "encoder")):
         for name in config[key]:
             if name not in config[catalogue]:
-                known = ", ".join(config[catalogue])
+                known = ", ".join(map(str, config[catalogue]))
                 raise UserError(
                     f"config key `{key}`: there is no `{name}` under `{catalogue}`{_closest(name, config[catalogue])}"
                     f" (known: {known})"
@@ -55,7 +64,7 @@ def check(config: dict, schema_file: str | Path) -> None:
 
 def _validate(value: object, part: dict, schema: dict, where: str) -> None:
     part = {"$defs": schema["$defs"], **part}
-    error = best_match(Draft202012Validator(part).iter_errors(value))
+    error = best_match(_Validator(part).iter_errors(value))
     if error is not None:
         raise UserError(_line(error, where))
 

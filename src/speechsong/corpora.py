@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def files_below(root: str) -> list[str]:
     found = []
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        found += [str(Path(folder) / n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith("._")]
+        found += [str(Path(folder) / n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
     return sorted(found)
 
 
@@ -121,22 +122,25 @@ def read_table(table: str, root: str | None) -> list[Recording]:
     if not Path(table).is_file():
         raise UserError(f"{table}: there is no such table; set `corpora.*.table` to a CSV with path, emotion, speaker")
     base = Path(root) if root else Path(table).parent
-    with Path(table).open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"path", "emotion", "speaker"} - set(reader.fieldnames or [])
-        if missing:
-            raise UserError(f"{table}: column {', '.join(sorted(missing))} is missing; it needs path, emotion, speaker")
-        recordings = []
-        for line, row in enumerate(reader, start=2):
-            for column in ("path", "emotion", "speaker"):
-                if not (row[column] or "").strip():
-                    raise UserError(f"{table}, line {line}: column {column} is empty; fill it in or remove the line")
-            path = base / row["path"]
-            if not path.is_file():
-                raise UserError(f"{table}, line {line}: there is no file {path}; correct the path or remove the line")
-            optional = {k: row.get(k) or "" for k in ("gender", "statement", "take", "intensity")}
-            clip_id = row.get("clip_id") or str(Path(row["path"]).with_suffix(""))
-            recordings.append(Recording(clip_id, str(path), row["emotion"], row["speaker"], **optional))
+    try:
+        text = Path(table).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{table}: not UTF-8 ({error.reason}); save the table as CSV in UTF-8") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = {"path", "emotion", "speaker"} - set(reader.fieldnames or [])
+    if missing:
+        raise UserError(f"{table}: column {', '.join(sorted(missing))} is missing; it needs path, emotion, speaker")
+    recordings = []
+    for line, row in enumerate(reader, start=2):
+        for column in ("path", "emotion", "speaker"):
+            if not (row[column] or "").strip():
+                raise UserError(f"{table}, line {line}: column {column} is empty; fill it in or remove the line")
+        path = base / row["path"]
+        if not path.is_file():
+            raise UserError(f"{table}, line {line}: there is no file {path}; correct the path or remove the line")
+        optional = {k: row.get(k) or "" for k in ("gender", "statement", "take", "intensity")}
+        clip_id = row.get("clip_id") or str(Path(row["path"]).with_suffix(""))
+        recordings.append(Recording(clip_id, str(path), row["emotion"], row["speaker"], **optional))
     return recordings
 
 
@@ -175,16 +179,6 @@ def scan(name: str, corpus: dict) -> list[Recording]:
     return sorted(recordings)
 
 
-def expected(corpus: dict) -> list[Recording]:
-    """List the recordings that fetching (`source: zenodo`) or making (`source: demo`) a corpus will give."""
-    if corpus["source"] == "demo":
-        from speechsong.demo import recordings
-    else:
-        from speechsong.fetch import ravdess_recordings as recordings
-    paths = [str(Path(corpus["root"]) / name) for name in recordings(corpus["channel"])]
-    return sorted(read_ravdess(paths, corpus["channel"]))
-
-
 def select(
     found: dict[str, list[Recording]], emotions: list[str], paired: bool
 ) -> tuple[dict[str, list[Recording]], list[str]]:
@@ -209,16 +203,7 @@ def select(
     UserError
         Where an emotion or, if paired, a common speaker is missing.
     """
-    for domain, recordings in found.items():
-        have = {r.emotion for r in recordings}
-        for emotion in emotions:
-            if emotion not in have:
-                close = difflib.get_close_matches(emotion, have, n=1)
-                hint = f"; did you mean `{close[0]}`?" if close else ""
-                raise UserError(
-                    f"config key `emotions`: domain `{domain}` has no recording of `{emotion}`{hint} "
-                    f"(it has: {', '.join(sorted(have))})"
-                )
+    _check_emotions(found, emotions, "")
     kept = {d: [r for r in recordings if r.emotion in emotions] for d, recordings in found.items()}
     if not paired:
         return kept, []
@@ -230,85 +215,28 @@ def select(
             "set `speakers: independent`, or give the same person the same name in both"
         )
     dropped = [f"{d} {s}" for d in kept for s in sorted(speakers[d] - common)]
-    return {d: [r for r in recordings if r.speaker in common] for d, recordings in kept.items()}, dropped
+    kept = {d: [r for r in recordings if r.speaker in common] for d, recordings in kept.items()}
+    _check_emotions(kept, emotions, " by a speaker of both domains")
+    return kept, dropped
+
+
+def _check_emotions(recordings: dict[str, list[Recording]], emotions: list[str], who: str) -> None:
+    for domain, some in recordings.items():
+        have = {r.emotion for r in some}
+        for emotion in emotions:
+            if emotion not in have:
+                close = difflib.get_close_matches(emotion, have, n=1)
+                hint = f"; did you mean `{close[0]}`?" if close else ""
+                raise UserError(
+                    f"config key `emotions`: domain `{domain}` has no recording of `{emotion}`{who}{hint} "
+                    f"(it has: {', '.join(sorted(have))})"
+                )
 
 
 def speaker_blocks(speakers: set[str], blocks: int) -> dict[str, int]:
     """Deal speakers, in sorted order, to `min(blocks, speakers)` blocks of nearly equal size."""
     count = min(blocks, len(speakers))
     return {speaker: i % count for i, speaker in enumerate(sorted(speakers))}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run is made of, as far as names and tables tell.
-
-    Attributes
-    ----------
-    recordings : dict
-        The recordings of each domain that the run uses.
-    blocks : dict
-        For each domain the speaker block, from 0, of every speaker.
-    unfetched : dict
-        For each source ("zenodo", "demo") the corpora by domain that are to be fetched or made first.
-    notes : list of str
-        What the user should know before the run starts.
-    """
-
-    recordings: dict[str, list[Recording]]
-    blocks: dict[str, dict[str, int]]
-    unfetched: dict[str, dict[str, dict]]
-    notes: list[str]
-
-    def markers(self, source: str) -> list[str]:
-        """Name the files that say that the corpora of a source were fetched."""
-        return sorted({str(Path(c["root"]) / FETCHED) for c in self.unfetched[source].values()})
-
-
-def plan(config: dict) -> Run:
-    """List what a checked configuration asks for.
-
-    Parameters
-    ----------
-    config
-        After `speechsong.config.check`.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    UserError
-        Where recordings, emotions or common speakers are missing.
-    """
-    found: dict[str, list[Recording]] = {}
-    unfetched: dict[str, dict[str, dict]] = {}
-    for domain in config["domains"]:
-        corpus = config["corpora"][domain]
-        found[domain] = scan(domain, corpus)
-        if not found[domain]:
-            found[domain] = _to_fetch(domain, corpus)
-            unfetched.setdefault(corpus["source"], {})[domain] = corpus
-    paired = config["speakers"] == "paired"
-    recordings, dropped = select(found, config["emotions"], paired)
-    speakers = {d: {r.speaker for r in rs} for d, rs in recordings.items()}
-    blocks = {d: speaker_blocks(s, config["fad"]["blocks"]) for d, s in speakers.items()}
-    notes = [f"Left out, for they are not in both domains: speaker {', '.join(dropped)}"] if dropped else []
-    return Run(recordings, blocks, unfetched, notes)
-
-
-def _to_fetch(domain: str, corpus: dict) -> list[Recording]:
-    where = corpus.get("root") or corpus.get("table")
-    if "source" not in corpus:
-        raise UserError(
-            f"corpus `{domain}`: {where} holds no {corpus.get('channel', '')} recording (.wav or .flac); put them "
-            f"there or set `corpora.{domain}.root` to a folder that has them"
-        )
-    marker = Path(corpus["root"]) / FETCHED
-    if marker.exists():
-        raise UserError(f"{marker} says that recordings were fetched, but there are none; delete {corpus['root']}")
-    return expected(corpus)
 
 
 def among(domain: str, corpus: dict, paths: list[str]) -> list[Recording]:

@@ -167,7 +167,7 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
         fronts, lengths = zip(*(encoders.front(encoder, w) for _, w in batch), strict=True)
         longest = max(map(len, fronts))
         lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
-        valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten()
+        valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
         # row k sums the frames of member k: a product is faster than adding row by row
         owner = torch.zeros(len(members), sum(lengths), dtype=torch.float64, device=encoder.device)
         column = 0
@@ -178,7 +178,7 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
         sums.count += column
         # one state at a time: the next one may take its place in memory
         for state, padded in enumerate(encoders.blocks(encoder, list(fronts))):
-            frames = padded.flatten(0, 1)[valid].double()
+            frames = padded.flatten(0, 1).index_select(0, valid).double()
             totals[state] += owner @ frames
             sums.add(state, frames)
     counts = torch.from_numpy(result.frames[members]).to(encoder.device)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from speechsong.files import UserError
+
+# oneDNN keeps a plan for every length of clip that it has seen: without a bound, memory grows with the corpus
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 # model_type in config.json -> prefix of the classes in transformers
 FAMILIES = {

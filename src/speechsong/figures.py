@@ -126,7 +126,7 @@ def probe_emotions(probes: pd.DataFrame, emotions: list[str]) -> Figure:
         for axis, domain in zip(row, domains, strict=True):
             some = probes[(probes["model"] == model) & (probes["domain"] == domain)]
             for emotion in emotions:
-                by_layer = 100 * some.groupby("layer")[f"recall_{emotion}"].agg(["mean", "std"]).fillna(0)
+                by_layer = 100 * some.groupby("layer")[f"recall_{emotion}"].agg(["mean", "std"]).fillna({"std": 0})
                 low, high = by_layer["mean"] - by_layer["std"], by_layer["mean"] + by_layer["std"]
                 _line(axis, by_layer.index, by_layer["mean"], (low, high), emotion, emotion_style(emotion, emotions))
             axis.set_title(f"{model}, {domain}")

@@ -29,11 +29,12 @@ def of_script(script: str | Path) -> str:
     waiting = [Path(script)]
     while waiting:
         path = waiting.pop()
-        # the module's name, not its path: a copy of the repository elsewhere has the same fingerprint
-        if path.name in seen:
+        # the name, not the path: a copy of the repository elsewhere has the same fingerprint
+        name = f"{PACKAGE.name}.{path.stem}" if path.parent == PACKAGE else path.name
+        if name in seen:
             continue
         digest, imported = _read(path, path.stat().st_mtime_ns)
-        seen[path.name] = digest
+        seen[name] = digest
         waiting += [PACKAGE / f"{name}.py" for name in imported]
     text = "\n".join(f"{name} {digest}" for name, digest in sorted(seen.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

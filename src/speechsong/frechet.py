@@ -100,9 +100,9 @@ class Estimate:
     distance : Distance
         From all frames.
     corrected : float
-        Jackknife correction of the bias that a finite sample brings; NaN with fewer than two blocks.
+        Jackknife correction of the bias that a finite sample brings; NaN where one block holds all frames.
     std_error : float
-        Jackknife standard error; NaN with fewer than two blocks.
+        Jackknife standard error; NaN where one block holds all frames.
     """
 
     distance: Distance
@@ -164,6 +164,8 @@ def estimate(a: Blocks, b: Blocks, *, paired: bool) -> Estimate:
         if moments.count < 2:
             raise UserError("FAD needs at least two frames on each side; add recordings to this emotion")
     distance = frechet(whole_a, whole_b)
+    if any((whole.count - side.count < 2).any() for whole, side in ((whole_a, a), (whole_b, b))):
+        return Estimate(distance, float("nan"), float("nan"))  # without one block nothing is left to compare
     if paired:
         sizes = a.count + b.count
         used = np.flatnonzero(sizes)

@@ -89,8 +89,10 @@ def train(
     Raises
     ------
     UserError
-        Where the loss is not finite any more.
+        Where a feature is not finite, or a weight is not any more.
     """
+    if not np.isfinite(features).all():
+        raise UserError("features hold values that are not finite; delete the embedding file and run again")
     # probes with more batches an epoch come first, so that those which have a batch left are always a prefix
     order = sorted(range(len(splits)), key=lambda p: -len(splits[p].train))
     probes = [splits[p] for p in order]
@@ -111,21 +113,23 @@ def train(
     counted = np.arange(longest) < np.array([len(s.validation) for s in probes])[:, None]
     validation = inputs[chosen]
     answers = labels[chosen]
-    for epoch in range(1, settings.epochs + 1):
-        shuffled = [s.train[rng.permutation(len(s.train))] for s, rng in zip(probes, rngs, strict=True)]
-        for step in range(steps[0]):
-            active = int((steps > step).sum())
-            lower = step * settings.batch_size
-            rows = [order_[lower : lower + settings.batch_size] for order_ in shuffled[:active]]
-            _step(inputs, targets, rows, weights, optimiser, settings.batch_size)
-        if not np.isfinite(weights).all():
-            raise UserError(f"the probe's weights are not finite after epoch {epoch}; lower `probe.learning_rate`")
-        right = ((validation @ weights).argmax(axis=2) == answers) & counted
-        accuracy = right.sum(axis=1) / counted.sum(axis=1)
-        for p, value in enumerate(accuracy):
-            if value > best[p][0]:
-                best[p] = (float(value), epoch)
-                kept[p] = weights[p]
+    # weights that grow beyond all bounds are looked for below
+    with np.errstate(over="ignore", invalid="ignore"):
+        for epoch in range(1, settings.epochs + 1):
+            shuffled = [s.train[rng.permutation(len(s.train))] for s, rng in zip(probes, rngs, strict=True)]
+            for step in range(steps[0]):
+                active = int((steps > step).sum())
+                lower = step * settings.batch_size
+                rows = [order_[lower : lower + settings.batch_size] for order_ in shuffled[:active]]
+                _step(inputs, targets, rows, weights, optimiser, settings.batch_size)
+            if not np.isfinite(weights).all():
+                raise UserError(f"the probe's weights are not finite after epoch {epoch}; lower `probe.learning_rate`")
+            right = ((validation @ weights).argmax(axis=2) == answers) & counted
+            accuracy = right.sum(axis=1) / counted.sum(axis=1)
+            for p, value in enumerate(accuracy):
+                if value > best[p][0]:
+                    best[p] = (float(value), epoch)
+                    kept[p] = weights[p]
     results: list[Result | None] = [None] * len(probes)
     for position, probe, weight, (_, epoch) in zip(order, probes, kept, best, strict=True):
         results[position] = Result(inputs[probe.test] @ weight, epoch)
@@ -215,6 +219,9 @@ def run(
     emotions = list(embeddings)
     parts = [read_pooled(path) for path in embeddings.values()]
     clips = [clip for ids, _ in parts for clip in ids]
+    for path, (_, pooled) in zip(embeddings.values(), parts, strict=True):
+        if not np.isfinite(pooled).all():
+            raise UserError(f"{path}: holds features that are not finite; delete the file and run again")
     features = np.concatenate([pooled for _, pooled in parts])
     answers = np.repeat(np.arange(len(emotions)), [len(ids) for ids, _ in parts])
     row_of = {clip: i for i, clip in enumerate(clips)}

@@ -32,7 +32,7 @@ def random_parts(groups: list[str], fractions: list[float], rng: np.random.Gener
     Returns
     -------
     list of n str
-        The part of each clip. The sizes are exact unless groups make that impossible.
+        The part of each clip. The sizes are exact where there are enough single clips to even the groups out.
     """
     n = len(groups)
     room = [round(n * fractions[0]), round(n * fractions[1])]

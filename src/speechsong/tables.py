@@ -11,7 +11,14 @@ from speechsong import files
 
 def read(paths: list[str]) -> pd.DataFrame:
     """Read gathered CSVs of several models as one table."""
-    return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
+    # an emotion may be called "none"; only numbers may be missing
+    names = dict.fromkeys(("model", "domain", "protocol", "emotion"), str)
+    parts = []
+    for path in paths:
+        columns = pd.read_csv(path, nrows=0).columns
+        missing = {column: ["", "nan"] for column in columns if column not in names}
+        parts.append(pd.read_csv(path, dtype=names, keep_default_na=False, na_values=missing))
+    return pd.concat(parts, ignore_index=True)
 
 
 def best_and_worst(probes: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechsong import clips, corpora
+from speechsong import clips, corpora, planning
 from speechsong.corpora import Recording
 from speechsong.files import UserError
 
@@ -389,7 +389,7 @@ def config(root: Path, **changes) -> dict:
 
 
 def test_plan_of_the_paper(shared):
-    run = corpora.plan(config(shared / "data" / "ravdess-24k"))
+    run = planning.plan(config(shared / "data" / "ravdess-24k"))
     assert list(run.recordings) == ["speech", "music"]
     for recordings in run.recordings.values():
         assert len(recordings) == len({r.clip_id for r in recordings}) == 1012
@@ -404,7 +404,7 @@ def test_plan_of_the_paper(shared):
 
 
 def test_plan_with_everybody(shared):
-    run = corpora.plan(config(shared / "data" / "ravdess-24k", speakers="independent"))
+    run = planning.plan(config(shared / "data" / "ravdess-24k", speakers="independent"))
     assert {d: len(rs) for d, rs in run.recordings.items()} == {"speech": 1056, "music": 1012}
     assert run.notes == []
     assert "18" in run.blocks["speech"]
@@ -413,7 +413,7 @@ def test_plan_with_everybody(shared):
 
 def test_an_empty_root_without_a_source(tmp_path):
     with pytest.raises(UserError) as caught:
-        corpora.plan(config(tmp_path / "none"))
+        planning.plan(config(tmp_path / "none"))
     text = message(caught)
     for part in ("corpus `speech`", str(tmp_path / "none"), "`corpora.speech.root`"):
         assert part in text
@@ -422,7 +422,7 @@ def test_an_empty_root_without_a_source(tmp_path):
 def test_a_root_with_one_channel_only(tmp_path):
     touch(tmp_path, "03-01-02-01-01-01-01.wav")
     with pytest.raises(UserError, match=r"corpus `music`: .* holds no song recording"):
-        corpora.plan(config(tmp_path, emotions=["calm"]))
+        planning.plan(config(tmp_path, emotions=["calm"]))
 
 
 def sourced(root: Path, source: str) -> dict:
@@ -435,7 +435,7 @@ def sourced(root: Path, source: str) -> dict:
 @pytest.mark.parametrize(("source", "count"), [("zenodo", 23 * 16), ("demo", 80)])
 def test_an_empty_root_is_planned_as_it_will_be(tmp_path, source, count):
     chosen = sourced(tmp_path / "new", source)
-    run = corpora.plan(chosen)
+    run = planning.plan(chosen)
     assert {d: len(rs) for d, rs in run.recordings.items()} == {"speech": count, "music": count}
     assert run.unfetched == {source: chosen["corpora"]}
     assert run.markers(source) == [str(tmp_path / "new" / corpora.FETCHED)]
@@ -444,16 +444,16 @@ def test_an_empty_root_is_planned_as_it_will_be(tmp_path, source, count):
 
 def test_what_was_planned_is_what_comes(tmp_path):
     chosen = sourced(tmp_path, "demo")
-    before = corpora.plan(chosen)
+    before = planning.plan(chosen)
     touch(
         tmp_path,
         *(
             os.path.relpath(r.path, tmp_path)
             for d in ("speech", "music")
-            for r in corpora.expected(chosen["corpora"][d])
+            for r in planning.expected(chosen["corpora"][d])
         ),
     )
-    after = corpora.plan(chosen)
+    after = planning.plan(chosen)
     assert after.recordings == before.recordings
     assert after.blocks == before.blocks
     assert after.unfetched == {}
@@ -463,7 +463,7 @@ def test_expected_recordings_of_zenodo_are_the_real_ones(shared):
     root = shared / "data" / "ravdess-24k"
     for domain, corpus in config(root)["corpora"].items():
         real = {(r.clip_id, r.emotion, r.speaker, Path(r.path).parent) for r in corpora.scan(domain, corpus)}
-        fetched = corpora.expected(corpus | {"source": "zenodo"})
+        fetched = planning.expected(corpus | {"source": "zenodo"})
         assert {(r.clip_id, r.emotion, r.speaker, Path(r.path).parent) for r in fetched} == real
 
 
@@ -471,7 +471,7 @@ def test_one_channel_may_be_there_while_the_other_is_to_be_fetched(tmp_path):
     touch(tmp_path / "a", *(f"03-01-0{e}-01-01-01-0{s}.wav" for e in (2, 4) for s in (1, 2)))
     chosen = sourced(tmp_path / "a", "zenodo")
     chosen["corpora"]["music"]["root"] = str(tmp_path / "b")
-    run = corpora.plan(chosen)
+    run = planning.plan(chosen)
     assert list(run.unfetched["zenodo"]) == ["music"]
     assert run.markers("zenodo") == [str(tmp_path / "b" / corpora.FETCHED)]
     assert len(run.recordings["speech"]) == 4
@@ -480,7 +480,7 @@ def test_one_channel_may_be_there_while_the_other_is_to_be_fetched(tmp_path):
 def test_fetched_recordings_that_are_gone(tmp_path):
     touch(tmp_path, corpora.FETCHED)
     with pytest.raises(UserError, match=r"\.fetched says that recordings were fetched, but there are none") as caught:
-        corpora.plan(sourced(tmp_path, "zenodo"))
+        planning.plan(sourced(tmp_path, "zenodo"))
     assert str(tmp_path) in message(caught)
 
 
@@ -489,7 +489,7 @@ def test_a_table_without_rows_is_never_fetched(tmp_path):
     chosen = sourced(tmp_path / "ravdess", "zenodo")
     chosen["corpora"]["speech"] |= {"reader": "table", "table": table(tmp_path, "path,emotion,speaker\n")}
     with pytest.raises(UserError, match="corpus `speech`") as caught:
-        corpora.plan(chosen)
+        planning.plan(chosen)
     assert "corpus.csv" in message(caught)
 
 
@@ -497,7 +497,7 @@ def test_a_table_without_rows_or_source(tmp_path):
     chosen = config(tmp_path)
     chosen["corpora"]["speech"] = {"reader": "table", "table": table(tmp_path, "path,emotion,speaker\n")}
     with pytest.raises(UserError, match="corpus `speech`") as caught:
-        corpora.plan(chosen)
+        planning.plan(chosen)
     assert "corpus.csv" in message(caught)
 
 

@@ -184,7 +184,23 @@ def test_fad(models):
         low, high = bands(drawn[model])[list(found).index(emotion)]
         np.testing.assert_allclose(low, some["fad"] - some["std_error"])
         np.testing.assert_allclose(high, some["fad"] + some["std_error"])
-        assert drawn[model].get_ylim()[0] == 0
+        bottom, top = drawn[model].get_ylim()
+        assert 0 < bottom < some["fad"].min()
+        assert top > some["fad"].max()
+
+
+def test_fad_whose_band_reaches_below_zero_is_still_seen():
+    table = distances(1)
+    table["std_error"] = 1.5 * table["fad"]
+    (axis,) = panels(figures.fad(table, DOMAINS))
+    bottom, top = axis.get_ylim()
+    assert 0 < bottom < table["fad"].min() < table["fad"].max() < top
+
+
+def test_equal_ratios_of_fad_get_equal_room():
+    (axis,) = panels(figures.fad(distances(1), DOMAINS))
+    heights = axis.transData.transform([(0, value) for value in (1, 2, 4, 8)])[:, 1]
+    np.testing.assert_allclose(np.diff(heights), heights[1] - heights[0])
 
 
 def test_fad_without_an_error_still_has_its_line():

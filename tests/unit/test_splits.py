@@ -157,6 +157,15 @@ def test_paired_domains_have_the_same_folds():
             assert len({frozenset(speakers(tables[d], parts[d], part)) for d in tables}) == 1
 
 
+def test_paired_folds_do_not_move_where_a_domain_lacks_somebody():
+    tables = {"speech": clips("speech"), "music": clips("music", ACTORS[2:])}
+    for seed in range(5):
+        parts = run(tables, "speaker", seed)
+        for part in PARTS:
+            spoken, sung = (speakers(tables[d], parts[d], part) for d in tables)
+            assert sung == spoken - set(ACTORS[:2])
+
+
 def test_independent_domains_have_folds_of_their_own_speakers():
     others = [f"{i:02d}" for i in range(31, 43)]
     tables = {"speech": clips("speech"), "music": clips("music", others)}
