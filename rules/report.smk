@@ -112,3 +112,4 @@ rule tables:
         rules.tabulate_probe.output,
         [f"{RESULTS}/probe/{model}.csv" for model in MODELS],
         [f"{RESULTS}/fad/{model}.csv" for model in MODELS],
+        rules.adapt.input,

@@ -1,15 +1,15 @@
 """Two-stage adaptation: train on one domain, go on with the other, see what was gained and what was forgotten.
 
-Stage one trains on the source from a random start and is tested on it. Stage two starts from the best checkpoint of stage
-one, with a fresh optimiser, trains on the target and is tested on the target and again on the source. The approaches:
+Stage one trains on the source from a random start and is tested on it. Stage two starts from the best checkpoint of
+stage one, with a fresh optimiser, trains on the target and is tested on the target and again on the source. Approaches:
 
 baseline : a linear classifier on the mean of the layers.
 ws : layers weighted by a softmax that is learnt.
 peft : ws on an encoder with adapters (`adapters`).
 
-Averaging over frames and weighting layers commute, so the first two need clip means only. The epoch with the best accuracy
-on the validation part (the first of equals) is kept, and the test part is used once. After every epoch all that training
-needs goes to a state file; a stage that was killed goes on from there.
+Averaging over frames and weighting layers commute, so the first two need clip means only. The epoch with the best
+accuracy on the validation part (the first of equals) is kept, and the test part is used once. After an epoch all that
+training needs goes to a state file; a stage that was killed goes on from there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,11 +29,12 @@ from speechsong.corpora import Recording
 from speechsong.embeddings import read_pooled
 from speechsong.files import UserError
 from speechsong.probe import AdamW, Split, read_split, start
+from speechsong.splits import PARTS
 
 # so many batches are sorted by length together: like lengths meet, and yet hardly any two epochs have the same batches
 POOL = 8
-# of a training step of peft with wav2vec2-base, forwards and backwards, validation included; two cores
-CORE_SECONDS = 0.5
+# epochs that end sooner after the last state are not worth the disk
+STATE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,13 @@ class Stage:
         }
 
 
+def stage(params: dict, split: str, start_from: str | None, code: str) -> Stage:
+    """Make a stage from the rule's params and its files."""
+    training = Training(**params["training"])
+    adapters = {key: tuple(value) if isinstance(value, list) else value for key, value in params["adapters"].items()}
+    return Stage(**params | {"training": training, "adapters": adapters}, split=split, start=start_from, code=code)
+
+
 @dataclass(frozen=True)
 class Domain:
     """The n clips of one domain: names, classes (n,), parts, and what the learner makes logits from."""
@@ -206,22 +213,12 @@ class LinearLearner:
         self.weighted, self.classes = weighted, classes
         # one vector of all parameters, so that the optimiser has one thing to do
         self.flat = np.zeros(classes * (width + 1) + (layers if weighted else 0), np.float32)
-        end = classes * width
-        self.named = {
-            "head.bias": self.flat[end : end + classes],
-            "head.weight": self.flat[:end].reshape(classes, width),
-        }
-        if weighted:
-            self.named["layer_weights"] = self.flat[end + classes :]
+        self.named = _views(self.flat, classes, width, weighted)
         weight, bias = start(width, classes, np.random.default_rng(seed))
         self.named["head.weight"][:], self.named["head.bias"][:] = weight.T, bias
         self.optimiser = AdamW(self.flat[None, :, None], training)
         self.gradient = np.zeros_like(self.flat)
-        self.slopes = {
-            name: self.gradient[:end].reshape(classes, width) if name == "head.weight" else None for name in self.named
-        }
-        self.slopes["head.bias"] = self.gradient[end : end + classes]
-        self.slopes["layer_weights"] = self.gradient[end + classes :]
+        self.slopes = _views(self.gradient, classes, width, weighted)
 
     def lengths(self, domain: Domain, rows: np.ndarray) -> None:
         """Clip means have no length."""
@@ -286,6 +283,12 @@ class LinearLearner:
             value[...] = moments[name]
 
 
+def _views(flat: np.ndarray, classes: int, width: int, weighted: bool) -> dict[str, np.ndarray]:
+    weight, bias, layers = np.split(flat, [classes * width, classes * (width + 1)])
+    named = {"head.weight": weight.reshape(classes, width), "head.bias": bias}
+    return named | {"layer_weights": layers} if weighted else named
+
+
 class PeftLearner:
     """An adapted encoder on fronts; bf16 autocast on a GPU, float32 on a CPU.
 
@@ -310,12 +313,8 @@ class PeftLearner:
         )
 
     def lengths(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
-        """Compute the fronts of clips; return how long they are."""
-        advance = files.progress(len(rows), "clips through the front")
-        for row in rows:
-            domain.inputs[row]
-            advance(1)
-        return np.array([domain.inputs.frames[row] for row in rows])
+        """Return how long clips are, in seconds."""
+        return np.array([domain.inputs.seconds(row) for row in rows])
 
     def _forward(self, domain: Domain, rows: np.ndarray):
         import torch
@@ -342,9 +341,7 @@ class PeftLearner:
         """Compute logits (len(rows), C), in batches of like lengths."""
         import torch
 
-        for row in rows:
-            domain.inputs[row]
-        order = sorted(range(len(rows)), key=lambda i: domain.inputs.frames[rows[i]])
+        order = np.argsort(self.lengths(domain, rows), kind="stable")
         found = np.empty((len(rows), self.model.head.out_features), np.float32)
         with torch.no_grad():
             for first in range(0, len(order), self.size):
@@ -406,7 +403,7 @@ def fit(
     chance
         Seeds of the batches; every epoch has a generator of its own.
     state
-        Where the state goes after every epoch; None to keep none.
+        Where the state goes after an epoch, at most once in `STATE_SECONDS`; None to keep none.
     identity
         What the state must be of.
 
@@ -417,7 +414,8 @@ def fit(
     """
     split = domain.split
     progress = _resume(state, identity, learner) if state else Progress()
-    begun, before = time.monotonic(), progress.seconds
+    begun = saved = time.monotonic()
+    before = progress.seconds
     done = len(progress.validation)
     lengths = learner.lengths(domain, split.train)
     advance = files.progress(training.epochs - done, "epochs")
@@ -436,7 +434,8 @@ def fit(
             progress.best_epoch, progress.best = epoch, learner.parameters()
         progress.validation.append(accuracy)
         progress.seconds = before + time.monotonic() - begun
-        if state:
+        if state and time.monotonic() - saved >= STATE_SECONDS:
+            saved = time.monotonic()
             _save(state, identity, learner, progress)
         advance(1)
     if progress.best:
@@ -538,11 +537,10 @@ def recorded_domains(stage: Stage, encoder, recordings: dict[str, list[Recording
 def _domain(stage: Stage, name: str, clips: list[str], answers: np.ndarray, inputs: object) -> Domain:
     split = read_split(stage.split, name, {clip: i for i, clip in enumerate(clips)}, stage.seed)
     # by name, so that an approach does not depend on the order in which clips are stored
-    by_name = [
-        np.array(sorted(rows, key=lambda row: clips[row])) for rows in (split.train, split.validation, split.test)
-    ]
-    for part, rows in zip(("train", "validation", "test"), by_name, strict=True):
-        have = set(answers[rows.astype(int)])
+    parts = (split.train, split.validation, split.test)
+    by_name = [np.array(sorted(rows, key=lambda row: clips[row]), dtype=int) for rows in parts]
+    for part, rows in zip(PARTS, by_name, strict=True):
+        have = set(answers[rows])
         for k, emotion in enumerate(stage.emotions):
             if k not in have:
                 raise UserError(
@@ -574,7 +572,7 @@ def run(
     domains: dict[str, Domain],
     state: str | Path,
     inputs: list[str],
-    write: Callable[[dict, dict, list[dict], list[dict]], None],
+    outputs: dict[str, str],
 ) -> None:
     """Train and test one stage.
 
@@ -589,14 +587,14 @@ def run(
         Where unfinished training is kept.
     inputs
         Files that the stage depends on: a state that was made from others is not gone on with.
-    write
-        Is given parameters, description, table and predictions; the state is deleted after it.
+    outputs
+        Where `checkpoint`, `table` and `predictions` go.
 
     Raises
     ------
     UserError
-        Where stage one's checkpoint does not fit, or the loss is not finite any more. The best parameters so far are then
-        beside the state.
+        Where stage one's checkpoint does not fit, or the loss is not finite any more. The best parameters so far are
+        then beside the state.
     """
     state = Path(state)
     if stage.start is not None:
@@ -634,7 +632,9 @@ def run(
             | {f"parameters_{part}": value for part, value in counts.items()}
         )
         predictions += some
-    write(progress.best, description, table, predictions)
+    checkpoints.write(outputs["checkpoint"], progress.best, description)
+    files.write_rows(outputs["predictions"], predictions)
+    files.write_rows(outputs["table"], table)
     state.unlink(missing_ok=True)
 
 
@@ -645,9 +645,10 @@ def _diverged(stage: Stage, state: Path, progress: Progress, description: dict) 
         checkpoints.write(path, progress.best, description)
         kept = f"the best so far, epoch {progress.best_epoch}, is kept as {path}"
     state.unlink(missing_ok=True)
+    direction = " to ".join(filter(None, (stage.source, stage.target)))
     raise UserError(
-        f"{stage.model}, {stage.approach}, {' to '.join(filter(None, (stage.source, stage.target)))}: the loss is not a "
-        f"finite number in epoch {len(progress.validation) + 1}; lower `adapt.learning_rate.{stage.approach}` ({kept})"
+        f"{stage.model}, {stage.approach}, {direction}: the loss is not a finite number in epoch "
+        f"{len(progress.validation) + 1}; lower `adapt.learning_rate.{stage.approach}` ({kept})"
     )
 
 

@@ -1,9 +1,9 @@
 """A frozen encoder with small trained parts: LoRA, bottleneck adapters, weighting gates, layer weights, a linear head.
 
-In every block: low-rank updates of the attention's projections (LoRA; Hu et al. 2022, by Hugging Face's `peft`), then, on
-the block's output, a bottleneck adapter (Houlsby et al. 2019) and a gate, one factor a channel. The next block sees what
-they give. Layers are weighted by a softmax and averaged over a clip's frames; a linear classifier follows. Nothing before
-the first adapter depends on what is trained, so that part (`encoders.front`) is computed once a clip and kept.
+In every block: low-rank updates of the attention's projections (LoRA; Hu et al. 2022, by Hugging Face's `peft`), then,
+on the block's output, a bottleneck adapter (Houlsby et al. 2019) and a gate, one factor a channel. The next block sees
+what they give. Layers are weighted by a softmax and averaged over a clip's frames; a linear classifier follows. Nothing
+before the first adapter depends on what is trained, so that part (`encoders.front`) is computed once a clip and kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MethodType
 
+import soundfile
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
@@ -29,7 +30,8 @@ class Settings:
 
     Attributes
     ----------
-    rank, alpha : int
+    rank : int
+    alpha : float
         Of LoRA: its updates are B A alpha / rank.
     targets : tuple of str
         Projections with LoRA: q, k, v, out.
@@ -42,7 +44,7 @@ class Settings:
     """
 
     rank: int
-    alpha: int
+    alpha: float
     targets: tuple[str, ...]
     width: int
     gate: str
@@ -199,14 +201,20 @@ class Fronts:
     def __init__(self, encoder: encoders.Encoder, paths: list[str], limit: float) -> None:
         self.encoder, self.paths, self.room = encoder, paths, limit
         self.kept: dict[int, Clip] = {}
-        self.frames: dict[int, int] = {}
+
+    def seconds(self, i: int) -> float:
+        """Return how long recording i is, as its header says."""
+        try:
+            return soundfile.info(self.paths[i]).duration
+        except (soundfile.LibsndfileError, RuntimeError):
+            # raises what a user understands
+            return len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
 
     def __getitem__(self, i: int) -> Clip:
         """Return the windows of recording i."""
         if i in self.kept:
             return self.kept[i]
         clip = front(self.encoder, self.paths[i])
-        self.frames[i] = max(len(state) for state, _ in clip)
         size = sum(state.nbytes for state, _ in clip)
         if size <= self.room:
             self.room -= size
