@@ -220,6 +220,10 @@ class LinearLearner:
         self.gradient = np.zeros_like(self.flat)
         self.slopes = _views(self.gradient, classes, width, weighted)
 
+    def facts(self) -> dict:
+        """What a checkpoint says of this learner."""
+        return {}
+
     def lengths(self, domain: Domain, rows: np.ndarray) -> None:
         """Clip means have no length."""
 
@@ -258,7 +262,11 @@ class LinearLearner:
 
     def logits(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
         """Compute logits (len(rows), C)."""
-        return self._pool(domain.inputs[rows])[0] @ self.named["head.weight"].T + self.named["head.bias"]
+        return self.classify(domain.inputs[rows])
+
+    def classify(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute logits (n, C) of clip means (n, N, d), or (n, d) where layers are just averaged."""
+        return self._pool(inputs)[0] @ self.named["head.weight"].T + self.named["head.bias"]
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copy the parameters."""
@@ -312,6 +320,10 @@ class PeftLearner:
             self.optimised().values(), training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
 
+    def facts(self) -> dict:
+        """What a checkpoint says of this learner."""
+        return {"family": self.model.source.family}
+
     def lengths(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
         """Return how long clips are, in seconds."""
         return np.array([domain.inputs.seconds(row) for row in rows])
@@ -359,11 +371,9 @@ class PeftLearner:
 
     def load(self, parameters: dict[str, np.ndarray]) -> None:
         """Set the parameters."""
-        import torch
+        from speechsong import adapters
 
-        with torch.no_grad():
-            for name, value in self.named.items():
-                value.copy_(torch.from_numpy(np.array(parameters[name])))
+        adapters.load(self.model, parameters)
 
     def moments(self) -> dict[str, np.ndarray]:
         """Return the state of the optimiser."""
@@ -610,7 +620,7 @@ def run(
     train = domains[stage.domains[0]]
     progress = fit(learner, train, stage.training, (stage.seed, stage.number), state, identity)
     counts = checkpoints.count(learner.optimised())
-    description |= {
+    description |= learner.facts() | {
         "best_epoch": progress.best_epoch,
         "validation": progress.validation,
         "trainable_parameters": counts,

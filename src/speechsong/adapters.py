@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MethodType
 
+import numpy as np
 import soundfile
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -51,15 +52,15 @@ class Settings:
     layers: tuple[int, ...]
 
 
-def lora_config(family: str, settings: Settings, blocks: int) -> LoraConfig:
-    """Describe the LoRA of the first blocks of an encoder to `peft`."""
+def lora_config(settings: Settings) -> LoraConfig:
+    """Describe the LoRA to `peft`: every block up to the last state that is weighted."""
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=0.0,
         bias="none",
         target_modules=[f"{target}_proj" for target in settings.targets],
-        layers_to_transform=list(range(blocks)),
+        layers_to_transform=list(range(settings.layers[-1])),
         layers_pattern="layers",
     )
 
@@ -103,8 +104,7 @@ class Adapted(nn.Module):
         self.identity = settings.gate == "identity"
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            config = lora_config(encoder.family, settings, blocks)
-            self.encoder = inject_adapter_in_model(config, encoder.model)
+            self.encoder = inject_adapter_in_model(lora_config(settings), encoder.model)
             self.bottleneck = nn.ModuleList(Bottleneck(encoder.width, settings.width) for _ in range(blocks))
             first = 0.0 if self.identity else 1.0
             self.gate = nn.ParameterList(nn.Parameter(torch.full((encoder.width,), first)) for _ in range(blocks))
@@ -173,7 +173,7 @@ def _averages(clips: list[Clip], longest: int, device: torch.device) -> tuple[to
 
 
 def _wavlm_attention(
-    self: nn.Module, hidden: torch.Tensor, mask: torch.Tensor, position_bias: torch.Tensor
+    self: nn.Module, hidden: torch.Tensor, mask: torch.Tensor | None, position_bias: torch.Tensor
 ) -> tuple[torch.Tensor, None]:
     """Attend through the projection modules; WavLM's own code takes their bare weights, so LoRA would do nothing."""
     size = (*hidden.shape[:2], self.num_heads, self.head_dim)
@@ -181,9 +181,17 @@ def _wavlm_attention(
         project(hidden).view(size).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj)
     )
     bias = position_bias.view(len(hidden), self.num_heads, *position_bias.shape[1:])
-    bias = bias.masked_fill(~mask[:, None, None, :], -torch.inf).to(query.dtype)
-    out = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    if mask is not None:
+        bias = bias.masked_fill(~mask[:, None, None, :], -torch.inf)
+    out = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
     return self.out_proj(out.transpose(1, 2).flatten(2)), None
+
+
+def load(model: Adapted, parameters: dict[str, np.ndarray]) -> None:
+    """Set the trained parameters of a model from a checkpoint's, which have the same names."""
+    with torch.no_grad():
+        for name, parameter in model.trained().items():
+            parameter.copy_(torch.from_numpy(np.array(parameters[name])))
 
 
 class Fronts:
@@ -238,3 +246,11 @@ def front(encoder: encoders.Encoder, path: str) -> Clip:
             f"({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
         )
     return [encoders.front(encoder, window) for window in encoders.prepare(encoder, samples)]
+
+
+@torch.no_grad()
+def clip_means(encoder: encoders.Encoder, clip: Clip, layers: list[int]) -> np.ndarray:
+    """Compute the mean (N, d) over a clip's frames of those hidden states of the encoder, as extraction does."""
+    states = list(encoders.blocks(encoder, [state for state, _ in clip]))
+    average, owner = _averages([clip], max(len(state) for state, _ in clip), encoder.device)
+    return torch.cat([owner @ torch.bmm(average, states[layer])[:, 0] for layer in layers]).cpu().numpy()
