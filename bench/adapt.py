@@ -3,8 +3,8 @@
 import argparse
 import os
 
-# before anything brings in a BLAS
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
+# before anything brings in a BLAS; one thread is what a job of baseline or ws has, PyTorch is told otherwise below
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import time
 from pathlib import Path
