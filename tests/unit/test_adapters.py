@@ -81,17 +81,13 @@ def test_every_listed_parameter_and_no_other_learns(folders, family):
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trained.values())
     listed = {id(p) for p in trained.values()}
     assert all(p.grad is None and not p.requires_grad for p in model.parameters() if id(p) not in listed)
-    assert checkpoints_count(model) == {
+    assert checkpoints.count(trained) == {
         "lora": 3 * 4 * 2 * 4 * 48,
         "bottleneck": 3 * (2 * 8 * 48 + 8 + 48),
         "gate": 3 * 48,
         "layer_weights": 3,
         "head": 4 * 49,
     }
-
-
-def checkpoints_count(model: adapters.Adapted) -> dict[str, int]:
-    return checkpoints.count(model.trained())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
