@@ -300,6 +300,8 @@ def _views(flat: np.ndarray, classes: int, width: int, weighted: bool) -> dict[s
 class PeftLearner:
     """An adapted encoder on fronts; bf16 autocast on a GPU, float32 on a CPU.
 
+    On a CPU the same run gives the same bits; a GPU may add up in another order.
+
     Parameters
     ----------
     model : speechsong.adapters.Adapted

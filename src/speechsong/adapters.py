@@ -102,7 +102,7 @@ class Adapted(nn.Module):
         # no block is run beyond the last state that counts
         blocks = self.layers[-1]
         self.identity = settings.gate == "identity"
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = inject_adapter_in_model(lora_config(settings), encoder.model)
             self.bottleneck = nn.ModuleList(Bottleneck(encoder.width, settings.width) for _ in range(blocks))

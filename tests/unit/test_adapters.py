@@ -124,6 +124,22 @@ def test_padded_batches_are_single_clips(folders, family):
         torch.testing.assert_close(model(some), alone, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_is_close_and_gives_float32_gradients(folders, family):
+    encoder = load(folders, family)
+    some = clips(encoder)
+    model = adapters.Adapted(encoder, IDENTITY, 4, seed=0)
+    disturb(model)
+    with torch.no_grad():
+        exact = model(some)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(some)
+    assert logits.dtype == torch.float32
+    torch.nn.functional.cross_entropy(logits, torch.arange(3)).backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.trained().values())
+    torch.testing.assert_close(logits.detach(), exact, atol=0.1, rtol=0)
+
+
 @pytest.mark.parametrize("family", ["wav2vec2", "whisper"])
 def test_the_windows_of_a_long_clip_are_one_mean(folders, family):
     encoder = encoders.load(folders[family], name=family, layers=3, window_seconds=1)
