@@ -183,3 +183,7 @@ def _table(audio: list[str], emotions: list[str], rows: np.ndarray) -> str:
         cells = (f"{p:>{max(8, len(e))}.3f}" for e, p in zip(emotions, row, strict=True))
         lines.append("  ".join([f"{path:<{width}}", *cells]))
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
