@@ -11,6 +11,7 @@ include: "rules/corpora.smk"
 include: "rules/embeddings.smk"
 include: "rules/probe.smk"
 include: "rules/fad.smk"
+include: "rules/adapt.smk"
 include: "rules/report.smk"
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=SOURCE)
 
 from speechsong import config as configuration
-from speechsong import corpora, fetch, fingerprint, planning
+from speechsong import corpora, costs, fetch, fingerprint, planning
 from speechsong.files import UserError
 
 SCRIPTS = f"{workflow.basedir}/workflow/scripts"
@@ -50,6 +50,12 @@ SPLITS = [
 GPU = int(
     config["device"].startswith("cuda") or (config["device"] == "auto" and bool(shutil.which("nvidia-smi")))
 )
+
+
+# what adaptation trains on: one domain (stage one), or one after another (stage two; twice the same is the control)
+DIRECTIONS = {source: (source, None) for source in DOMAINS} | {
+    f"{source}-{target}": (source, target) for source in DOMAINS for target in DOMAINS
+}
 
 
 def cores():
@@ -108,17 +114,98 @@ def recordings(domain, emotion=None):
     return [r.path for r in RUN.recordings[domain] if emotion in (None, r.emotion)]
 
 
+def adaptation(wildcards):
+    """What the training of a stage depends on, as params: `speechsong.adapt.Stage` without its files."""
+    settings = config["adapt"]
+    source, target = DIRECTIONS[wildcards.direction]
+    training = {key: settings[key] for key in ("epochs", "weight_decay", "batch_size", "patience")}
+    training["learning_rate"] = settings["learning_rate"][wildcards.approach]
+    adapters = {}
+    if wildcards.approach == "peft":
+        adapters = {key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")}
+        training["freeze_gate"] = settings["freeze_gate"] and target is not None
+    return {
+        "model": wildcards.model,
+        "approach": wildcards.approach,
+        "protocol": wildcards.protocol,
+        "seed": int(wildcards.seed),
+        "source": source,
+        "target": target,
+        "encoder": ENCODERS[wildcards.model],
+        "emotions": EMOTIONS,
+        "layers": sorted(settings["layers"] or range(1, ENCODERS[wildcards.model]["layers"] + 1)),
+        "training": training,
+        "adapters": adapters,
+    }
+
+
+def adaptation_inputs(wildcards):
+    """The split of a stage and, for stage two, the checkpoint that it starts from."""
+    source, target = DIRECTIONS[wildcards.direction]
+    split = f"{wildcards.protocol}-{wildcards.seed}"
+    inputs = {"split": f"{RESULTS}/splits/{split}.csv"}
+    if target is not None:
+        folder = f"{RESULTS}/checkpoints/{wildcards.model}/{wildcards.approach}/{split}"
+        inputs |= {"start": f"{folder}/{source}.safetensors", "description": f"{folder}/{source}.json"}
+    return inputs
+
+
+def adaptation_embeddings(wildcards):
+    """The embeddings that baseline and ws learn from, by role."""
+    source, target = DIRECTIONS[wildcards.direction]
+    return {
+        role: [
+            f"{RESULTS}/embeddings/{wildcards.model}/{domain}/layer{layer:02d}/{emotion}.h5"
+            for layer in adaptation(wildcards)["layers"]
+            for emotion in EMOTIONS
+        ]
+        for role, domain in {"source": source, "target": target}.items()
+        if domain is not None
+    }
+
+
+def adaptation_recordings(wildcards):
+    """The recordings that peft learns from, by role."""
+    source, target = DIRECTIONS[wildcards.direction]
+    roles = {"source": source, "target": target}
+    return {role: recordings(domain) for role, domain in roles.items() if domain is not None}
+
+
+def peft_without_gpu(jobs):
+    """How long the peft jobs of a run will take where there is no GPU, and how to leave them out."""
+    stages = [job.wildcards for job in jobs if job.rule.name == "adapt_peft"]
+    if GPU or not stages:
+        return []
+    hours = 0.0
+    for stage in stages:
+        source, target = DIRECTIONS[stage.direction]
+        paths = [r.path for r in RUN.recordings[target or source]]
+        share = sum(config["split"]["fractions"][:2])
+        hours += (
+            costs.peft_hours(ENCODERS[stage.model], encoder_folder(stage.model), paths, share)
+            * config["adapt"]["epochs"]
+        )
+    if hours < 0.1:
+        return []
+    return [
+        f"Without a GPU the {len(stages)} peft stages take about {hours:.0f} hours of two cores (an estimate from the "
+        "lengths of the clips); `adapt: {approaches: [baseline, ws]}` leaves them out"
+    ]
+
+
 wildcard_constraints:
     model="|".join(MODELS),
     domain="|".join(DOMAINS),
     emotion="|".join([*EMOTIONS, "all"]),
-    protocol="|".join(config["split"]["protocols"]),
+    protocol="|".join({*config["split"]["protocols"], *config["adapt"]["protocols"]}),
     layer=r"\d\d",
     seed=r"\d+",
+    approach="|".join(config["adapt"]["approaches"]),
+    direction="|".join(DIRECTIONS),
 
 
 onstart:
-    for line in RUN.notes:
+    for line in RUN.notes + peft_without_gpu(workflow.dag.needrun_jobs()):
         logger.info(line)
 
 

@@ -57,6 +57,15 @@ def check(config: dict, schema_file: str | Path) -> None:
                 f"config key `encoders.{name}.checkpoint`: there is no folder {encoder['checkpoint']}; correct it, or, "
                 f"if that is a name on the hub, set `encoders.{name}.revision` to a commit of it"
             )
+        beyond = [layer for layer in config["adapt"]["layers"] or [] if layer > encoder["layers"]]
+        if beyond:
+            raise UserError(
+                f"config key `adapt.layers`: {beyond[0]}, but encoder `{name}` has {encoder['layers']} layers"
+            )
+    names = [*config["domains"], *(f"{a}-{b}" for a in config["domains"] for b in config["domains"])]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"config key `domains`: {twice}.csv could be one domain or two; rename a domain in `corpora`")
     total = sum(config["split"]["fractions"])
     if abs(total - 1) > 1e-9:
         raise UserError(f"config key `split.fractions`: the three parts must add up to 1, not {total:g}")

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -284,13 +284,24 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
     return hidden[0], hidden.shape[1]
 
 
-def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+def stack(encoder: Encoder) -> nn.Module:
+    """Return the part of the model that holds `layers`, its transformer blocks."""
+    return encoder.model if encoder.family == "whisper" else encoder.model.encoder
+
+
+def blocks(
+    encoder: Encoder,
+    fronts: list[torch.Tensor],
+    after: Callable[[int, torch.Tensor], torch.Tensor] | None = None,
+) -> Iterator[torch.Tensor]:
     """Run the transformer blocks on a batch of fronts of different lengths.
 
     Parameters
     ----------
     fronts : list of Tensor (T_i, d)
         From `front`.
+    after
+        What is done to the output (B, T, d) of block 1 to N before the next block has it, given the block's number.
 
     Yields
     ------
@@ -302,16 +313,18 @@ def blocks(encoder: Encoder, fronts: list[torch.Tensor]) -> Iterator[torch.Tenso
     hidden = nn.utils.rnn.pad_sequence(fronts, batch_first=True)
     lengths = torch.tensor([len(f) for f in fronts], device=hidden.device)
     mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
-    stack = encoder.model if encoder.family == "whisper" else encoder.model.encoder
+    body = stack(encoder)
     wavlm = encoder.family == "wavlm"
     if not wavlm:
         mask = create_bidirectional_mask(config=encoder.model.config, inputs_embeds=hidden, attention_mask=mask)
     yield hidden
     position_bias = None
-    for layer, block in enumerate(stack.layers, start=1):
+    for layer, block in enumerate(body.layers, start=1):
         if wavlm:
             hidden, position_bias = block(hidden, attention_mask=mask, position_bias=position_bias)
         else:
             hidden = block(hidden, attention_mask=mask)
+        if after is not None:
+            hidden = after(layer, hidden)
         last = encoder.family == "whisper" and layer == encoder.layers
-        yield stack.layer_norm(hidden) if last else hidden
+        yield body.layer_norm(hidden) if last else hidden

@@ -101,7 +101,7 @@ def train(
     # the bias is one more feature that is always 1: one product instead of two operations
     inputs = np.concatenate([features.astype(np.float32), np.ones((n, 1), np.float32)], axis=1)
     weights = np.stack([np.vstack(start(d, classes, rng)) for rng in rngs])
-    optimiser = _AdamW(weights, settings)
+    optimiser = AdamW(weights, settings)
     targets = np.eye(classes, dtype=np.float32)[labels]
     best = [(-1.0, 0)] * len(probes)
     kept = weights.copy()
@@ -136,7 +136,7 @@ def train(
     return results
 
 
-class _AdamW:
+class AdamW:
     """State of AdamW for P probes, those of a prefix stepping together."""
 
     def __init__(self, weights: np.ndarray, settings: Settings) -> None:
@@ -171,7 +171,7 @@ def _step(
     targets: np.ndarray,
     rows: list[np.ndarray],
     weights: np.ndarray,
-    optimiser: _AdamW,
+    optimiser: AdamW,
     batch_size: int,
 ) -> None:
     """Take one step of the probes that have a batch: gradient of the mean cross-entropy, then AdamW."""
@@ -227,7 +227,7 @@ def run(
     row_of = {clip: i for i, clip in enumerate(clips)}
     names = [Path(path).stem.rsplit("-", 1) for path in splits]
     parsed = [
-        _read_split(path, labels["domain"], row_of, int(seed)) for path, (_, seed) in zip(splits, names, strict=True)
+        read_split(path, labels["domain"], row_of, int(seed)) for path, (_, seed) in zip(splits, names, strict=True)
     ]
     table, predictions = [], []
     results = train(features, answers, len(emotions), parsed, settings)
@@ -256,7 +256,8 @@ def run(
     return table, predictions
 
 
-def _read_split(path: str, domain: str, row_of: dict[str, int], seed: int) -> Split:
+def read_split(path: str, domain: str, row_of: dict[str, int], seed: int) -> Split:
+    """Read the split of one domain as rows of its features, given the row of every clip."""
     rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     for row in files.read_rows(path):
         if row["domain"] == domain:

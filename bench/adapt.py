@@ -1,0 +1,232 @@
+"""Adaptation: a training step of peft against the plain way; all of baseline and ws; on a GPU the whole of peft."""
+
+import argparse
+import os
+
+# before anything brings in a BLAS; one thread is what a job of baseline or ws has, PyTorch is told otherwise below
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from common import RESULTS, SHARED, Report, alternate, scratch, speedup, timed, write_base_encoder
+
+from speechsong import adapt, adapters, audio, corpora, demo, encoders, fetch, files
+
+THREADS = 2
+EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful"]
+SETTINGS = adapters.Settings(8, 8, ("q", "k", "v", "out"), 64, "sigmoid", tuple(range(1, 13)))
+# the paper's split of a domain, and its training
+CLIPS, TRAIN, VALIDATION, EPOCHS = 1012, 607, 202, 300
+# of bf16 on the tensor cores, without sparsity
+H200_FLOPS = 989e12
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=32, help="clips of an epoch of peft (default 32)")
+    parser.add_argument("--batch", type=int, default=8, help="clips a step of peft (default 8)")
+    parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    transformers.utils.logging.disable_progress_bar()
+    report = Report(
+        "adapt",
+        "an epoch of peft (forward, backward, AdamW; wav2vec2-base); baseline and ws: 300 epochs, five seeds",
+        "model(waveforms) of transformers with LoRA of `peft` and the same adapters as hooks, batches in random order, "
+        "padded to the longest",
+    )
+    with scratch() as folder:
+        write_base_encoder(folder / "encoder")
+        source, recordings = clips(options.clips)
+        print(f"recordings: {source}", flush=True)
+        peft(report, folder / "encoder", recordings, options.batch, options.rounds)
+        linear(report, folder)
+        if torch.cuda.is_available():
+            gpu(report, folder / "encoder", recordings)
+    report.facts |= {"recordings": source, "clips": options.clips, "batch": options.batch, "threads": THREADS}
+    report.write()
+
+
+def clips(count: int) -> tuple[str, list[corpora.Recording]]:
+    """Draw speech of RAVDESS, or make synthetic voices of the same lengths."""
+    if SHARED.exists():
+        found = corpora.scan("speech", {"reader": "ravdess", "root": str(SHARED), "channel": "speech"})
+        source = "RAVDESS speech"
+    else:
+        found = corpora.read_ravdess(
+            [str(RESULTS / "voices" / n) for n in fetch.ravdess_recordings("speech")], "speech"
+        )
+        source = "SYNTHETIC voices of RAVDESS's lengths (../shared is absent)"
+    found = [r for r in found if r.emotion in EMOTIONS]
+    drawn = [found[i] for i in np.random.default_rng(0).permutation(len(found))[:count]]
+    for recording in drawn:
+        if not Path(recording.path).exists():
+            demo.write_voice(RESULTS / "voices", str(Path(recording.path).relative_to(RESULTS / "voices")))
+    return source, drawn
+
+
+def adapted(checkpoint: Path, device: str = "cpu") -> adapters.Adapted:
+    """Load the encoder as the workflow does, and put the adapters in."""
+    encoder = encoders.load(checkpoint, name="bench", layers=12, window_seconds=30, device=device)
+    return adapters.Adapted(encoder, SETTINGS, len(EMOTIONS), seed=0)
+
+
+class Plain(torch.nn.Module):
+    """The whole model of transformers on padded waveforms, with the adapters of an `Adapted` hung on its layers."""
+
+    def __init__(self, parts: adapters.Adapted) -> None:
+        super().__init__()
+        self.parts = parts
+        self.states: list[torch.Tensor] = []
+        for number, layer in enumerate(parts.encoder.encoder.layers, start=1):
+            layer.register_forward_hook(lambda _, __, output, number=number: self._adapt(number, output))
+
+    def _adapt(self, number: int, output: torch.Tensor) -> torch.Tensor:
+        self.states.append(self.parts._after(number, output))
+        return self.states[-1]
+
+    def forward(self, waveforms: list[torch.Tensor]) -> torch.Tensor:
+        """Compute logits (B, C)."""
+        self.states.clear()
+        lengths = torch.tensor([len(w) for w in waveforms])
+        values = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+        mask = (torch.arange(values.shape[1]) < lengths[:, None]).long()
+        model = self.parts.encoder
+        model(values, attention_mask=mask)
+        hidden = torch.einsum("l,lbtd->btd", self.parts.layer_weights.softmax(0), torch.stack(self.states))
+        valid = model._get_feature_vector_attention_mask(hidden.shape[1], mask)[..., None]
+        return self.parts.head((hidden * valid).sum(dim=1) / valid.sum(dim=1))
+
+
+def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds: int) -> None:
+    """Compare an epoch of training, and the loss of single clips."""
+    training = adapt.Training(1, 1e-4, 0.01, batch)
+    answers = np.array([EMOTIONS.index(r.emotion) for r in recordings])
+    rows = np.arange(len(recordings))
+    model = adapted(checkpoint)
+    fronts = adapters.Fronts(model.source, [r.path for r in recordings], 1e10)
+    domain = adapt.Domain([r.clip_id for r in recordings], answers, adapt.Split(rows, rows, rows, 0), fronts)
+    learner = adapt.PeftLearner(model, training)
+    plain = Plain(adapted(checkpoint))
+    named = plain.parts.trained().values()
+    optimiser = torch.optim.AdamW(named, training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    waveforms = [
+        torch.from_numpy(encoders.prepare(model.source, audio.load(r.path, model.source.rate))[0]) for r in recordings
+    ]
+    targets = torch.from_numpy(answers)
+
+    def loss_of(some: np.ndarray) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(plain([waveforms[i] for i in some]), targets[some])
+
+    # at the same start, without padding, which the plain way lets into the features
+    with torch.no_grad():
+        pairs = [
+            (loss_of(rows[i : i + 1]), torch.nn.functional.cross_entropy(model([fronts[i]]), targets[i : i + 1]))
+            for i in range(min(4, len(rows)))
+        ]
+    report.figure("peft loss", "difference", max(abs(float(a - b)) for a, b in pairs), "<=", 1e-4)
+    spent, _ = timed(lambda: [fronts[i] for i in rows])
+    rng = np.random.default_rng(1)
+    lengths = learner.lengths(domain, rows)
+
+    def reference() -> None:
+        for some in adapt.batches(rows, None, batch, rng):
+            loss = loss_of(some)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    seconds, _ = alternate(
+        rounds,
+        ours=lambda: learner.epoch(domain, adapt.batches(rows, lengths, batch, rng)),
+        reference=reference,
+    )
+    report.seconds["peft"] = seconds
+    report.figure("peft step", "ratio", speedup(seconds), ">=", 1.4)
+    total = sum(learner.lengths(domain, rows))
+    best = min(seconds["ours"])
+    report.note(
+        f"ours {best:.1f} s, plain {min(seconds['reference']):.1f} s for {len(rows)} clips ({total:.0f} s of audio); "
+        f"fronts once {spent:.1f} s; {best / total / 12:.4f} s for a second of audio, epoch and block"
+    )
+
+
+def linear(report: Report, folder: Path) -> None:
+    """Time baseline and ws as the jobs do them, files included: five seeds, both stages and directions."""
+    rng = np.random.default_rng(0)
+    answers = {d: rng.integers(0, len(EMOTIONS), CLIPS) for d in ("speech", "music")}
+    features = {d: rng.standard_normal((CLIPS, 12, 768)).astype(np.float32) for d in answers}
+    parts = np.array(["train"] * TRAIN + ["validation"] * VALIDATION + ["test"] * (CLIPS - TRAIN - VALIDATION))
+    names = [f"{i:04d}" for i in range(CLIPS)]
+    start = time.perf_counter()
+    for seed in range(5):
+        split = folder / f"random-{seed}.csv"
+        drawn = {d: rng.permutation(parts) for d in answers}
+        files.write_rows(
+            split,
+            [{"clip_id": c, "domain": d, "part": p} for d in answers for c, p in zip(names, drawn[d], strict=True)],
+        )
+        for approach in ("baseline", "ws"):
+            for source, target in (("speech", "music"), ("music", "speech")):
+                for to in (None, target):
+                    _stage(folder, approach, seed, source, to, split, names, answers, features)
+    report.figure("baseline and ws", "seconds", time.perf_counter() - start, "<=", 120)
+
+
+def _stage(folder, approach, seed, source, target, split, names, answers, features) -> None:
+    name = "-".join(filter(None, (source, target)))
+    base = folder / approach / str(seed)
+    params = {
+        **{"model": "bench", "approach": approach, "protocol": "random", "seed": seed, "source": source},
+        **{"target": target, "emotions": EMOTIONS, "layers": list(range(1, 13)), "adapters": {}},
+        "encoder": {"checkpoint": "bench", "layers": 12, "window_seconds": 30},
+        "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "weight_decay": 0.01, "batch_size": 32},
+    }
+    stage = adapt.stage(params, str(split), str(base / f"{source}.safetensors") if target else None, "bench")
+    domains = {}
+    for d in stage.domains:
+        inputs = features[d].mean(axis=1) if approach == "baseline" else features[d]
+        domains[d] = adapt._domain(stage, d, names, answers[d], inputs)
+    outputs = {
+        "checkpoint": base / f"{name}.safetensors",
+        "table": base / f"{name}.csv",
+        "predictions": base / f"{name}-predictions.csv",
+    }
+    adapt.run(stage, adapt.linear_learner(stage, domains), domains, base / "state" / name, [], outputs)
+
+
+def gpu(report: Report, checkpoint: Path, recordings: list) -> None:
+    """Time bf16 steps of batch 32 on a GPU and extrapolate a stage of the paper."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    size, steps = 32, 50
+    recordings = (recordings * size)[: 2 * size]
+    model = adapted(checkpoint, "cuda")
+    fronts = adapters.Fronts(model.source, [r.path for r in recordings], 1e11)
+    answers = np.array([EMOTIONS.index(r.emotion) for r in recordings])
+    rows = np.arange(len(recordings))
+    domain = adapt.Domain([], answers, adapt.Split(rows, rows, rows, 0), fronts)
+    learner = adapt.PeftLearner(model, adapt.Training(1, 1e-4, 0.01, size))
+    drawn = adapt.batches(rows, learner.lengths(domain, rows), size, np.random.default_rng(0))
+    with FlopCounterMode(display=False) as counter:
+        learner.epoch(domain, drawn)
+    torch.cuda.synchronize()
+    seconds, _ = timed(lambda: [learner.epoch(domain, drawn) for _ in range(steps // len(drawn))])
+    a_second = size * (steps // len(drawn)) * len(drawn) / seconds
+    evaluated, _ = timed(lambda: learner.logits(domain, rows))
+    stage = EPOCHS * (TRAIN / a_second + VALIDATION * evaluated / len(rows))
+    report.figure("stage on this GPU", "minutes", stage / 60, "<", 8)
+    share = counter.get_total_flops() / len(rows) * a_second / H200_FLOPS
+    report.note(
+        f"{torch.cuda.get_device_name()}: {a_second:.0f} clips a second, "
+        f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB at most, {100 * share:.1f} % of an H200's bf16 peak"
+    )
+
+
+if __name__ == "__main__":
+    main()

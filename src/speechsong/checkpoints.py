@@ -1,0 +1,95 @@
+"""Checkpoints of trained parts: a safetensors file with nothing but what was trained, and a JSON of what it is for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from speechsong import files
+from speechsong.files import UserError
+
+# where trained parameters belong: the first component of their names
+PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
+_KEYS = ("approach", "encoder", "model", "emotions", "layers", "settings")
+
+
+def description_of(path: str | Path) -> Path:
+    """Name the JSON beside a checkpoint."""
+    return Path(path).with_suffix(".json")
+
+
+def write(path: str | Path, parameters: dict[str, np.ndarray], description: dict) -> None:
+    """Write a checkpoint and its description."""
+    with files.atomic(description_of(path)) as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(save_tensors(parameters))
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Read a checkpoint and its description.
+
+    Raises
+    ------
+    UserError
+        Where one of the two is missing, cut short or something else. Nothing is ever unpickled.
+    """
+    beside = description_of(path)
+    for needed in (Path(path), beside):
+        if not needed.is_file():
+            raise UserError(f"{needed}: missing; a checkpoint is a .safetensors file with its .json beside it")
+    try:
+        parameters = load_tensors(Path(path).read_bytes())
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path}: no whole safetensors file ({error}); delete it and let `snakemake` train it again"
+        ) from error
+    try:
+        description = json.loads(beside.read_text(encoding="utf-8"))
+        missing = [key for key in _KEYS if key not in description]
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{beside}: not valid JSON ({error}); let `snakemake` train the checkpoint again") from error
+    if missing:
+        raise UserError(f"{beside}: lacks {', '.join(missing)}; let `snakemake` train the checkpoint again")
+    return parameters, description
+
+
+def check(path: str | Path, description: dict, *, encoder: dict, emotions: list[str], approach: str) -> None:
+    """Refuse a checkpoint that was trained with another encoder, for other emotions or by another approach."""
+    identity = {key: encoder.get(key) for key in ("checkpoint", "revision")}
+    for what, found, wanted in (
+        ("encoder", description["encoder"], identity),
+        ("emotions", description["emotions"], list(emotions)),
+        ("approach", description["approach"], approach),
+    ):
+        if found != wanted:
+            raise UserError(
+                f"{path}: its {what} is {found}, not {wanted}; delete it and let `snakemake` train it again"
+            )
+
+
+def check_shapes(path: str | Path, parameters: dict, wanted: dict) -> None:
+    """Refuse parameters whose names or shapes are not the wanted ones; both map names to arrays."""
+    if parameters.keys() != wanted.keys():
+        odd = min(parameters.keys() ^ wanted.keys())
+        raise UserError(f"{path}: {odd} is on one side only; the checkpoint is of another encoder or other settings")
+    for name, parameter in parameters.items():
+        if tuple(parameter.shape) != tuple(wanted[name].shape):
+            raise UserError(
+                f"{path}: {name} has shape {tuple(parameter.shape)}, not {tuple(wanted[name].shape)}; "
+                "the checkpoint is of another encoder or other settings"
+            )
+
+
+def count(parameters: dict) -> dict[str, int]:
+    """Count the numbers in each of `PARTS`; `parameters` maps names to anything with a shape."""
+    counts = Counter()
+    for name, parameter in parameters.items():
+        counts[name.split(".")[0]] += int(np.prod(parameter.shape))
+    return {part: counts[part] for part in PARTS}

@@ -1,0 +1,189 @@
+"""The command `speechsong`: hand a checkpoint's LoRA to other programs, and name the emotions in recordings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from speechsong import checkpoints, files
+from speechsong.files import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(prog="speechsong", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("export", help="write the LoRA part of a peft checkpoint in the format of `peft`")
+    one.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file below results/checkpoints")
+    one.add_argument("folder", metavar="FOLDER", help="made if need be; for PeftModel.from_pretrained")
+    two = commands.add_parser("predict", help="print how likely each emotion is in recordings")
+    two.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file below results/checkpoints")
+    two.add_argument("audio", metavar="AUDIO", nargs="+", help="WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads")
+    two.add_argument("--json", action="store_true", help="JSON instead of a table")
+    two.add_argument("--encoder", metavar="FOLDER", help="the encoder, if it is not where it was at training")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "export":
+            print(export(options.checkpoint, options.folder))
+        else:
+            emotions, rows = predict(options.checkpoint, options.audio, options.encoder)
+            print(_json(options.audio, emotions, rows) if options.json else _table(options.audio, emotions, rows))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def export(checkpoint: str | Path, folder: str | Path) -> str:
+    """Write the LoRA part of a checkpoint as adapter_model.safetensors and adapter_config.json.
+
+    Parameters
+    ----------
+    checkpoint
+        Of approach peft.
+    folder
+        Where the two files go.
+
+    Returns
+    -------
+    str
+        What was written and what is not in it.
+
+    Raises
+    ------
+    UserError
+        Where the checkpoint has no LoRA or cannot be read.
+    """
+    from safetensors.numpy import save
+
+    from speechsong import adapters
+
+    parameters, description = checkpoints.read(checkpoint)
+    lora = {name.removeprefix("lora."): value for name, value in parameters.items() if name.startswith("lora.")}
+    if not lora:
+        raise UserError(f"{checkpoint}: holds no LoRA ({description['approach']}); export one of approach peft")
+    # `peft` wraps the whole model; our Whisper is the encoder alone
+    whisper = not any(name.startswith("encoder.") for name in lora)
+    prefix = "base_model.model." + ("encoder." if whisper else "")
+    settings = description["settings"]
+    config = adapters.lora_config(
+        adapters.Settings(
+            **{key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")},
+            layers=tuple(description["layers"]),
+        )
+    )
+    config.base_model_name_or_path = description["encoder"]["checkpoint"]
+    config.revision = description["encoder"]["revision"]
+    config.inference_mode = True
+    if whisper:
+        # the decoder's projections have the same names
+        names = "|".join(sorted(config.target_modules))
+        blocks = "|".join(map(str, config.layers_to_transform))
+        config.target_modules = rf"(.*\.)?encoder\.layers\.({blocks})\.self_attn\.({names})"
+        config.layers_to_transform = config.layers_pattern = None
+    folder = Path(folder)
+    with files.atomic(folder / "adapter_model.safetensors") as temporary:
+        temporary.write_bytes(save({prefix + name: value for name, value in lora.items()}, metadata={"format": "pt"}))
+    content = {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
+    with files.atomic(folder / "adapter_config.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    counts = checkpoints.count(parameters)
+    absent = [f"{part} ({counts[part]:,} numbers)" for part in checkpoints.PARTS if part != "lora" and counts[part]]
+    lines = [
+        f"{folder}: LoRA of {len(lora) // 2} projections for {config.base_model_name_or_path}",
+        f"Not in it: {', '.join(absent)}; `speechsong predict` has them all",
+    ]
+    if description.get("family") == "wavlm":
+        lines.append("transformers' WavLM reads bare weights: call merge_adapter() after PeftModel.from_pretrained")
+    return "\n".join(lines)
+
+
+def predict(checkpoint: str | Path, audio: list[str], folder: str | Path | None = None) -> tuple[list[str], np.ndarray]:
+    """Compute how likely each emotion is.
+
+    Parameters
+    ----------
+    checkpoint
+    audio
+        n recordings.
+    folder
+        Of the encoder; None for where it was at training, or where the workflow keeps it.
+
+    Returns
+    -------
+    emotions : list of C str
+    probabilities : ndarray (n, C)
+
+    Raises
+    ------
+    UserError
+        Where checkpoint, encoder or a recording cannot be used.
+    """
+    import torch
+
+    from speechsong import adapt, adapters, encoders
+
+    parameters, description = checkpoints.read(checkpoint)
+    encoder = encoders.load(
+        folder or _encoder_folder(checkpoint, description),
+        name=description["model"],
+        layers=description["blocks"],
+        window_seconds=description["window_seconds"],
+        device="auto",
+    )
+    emotions, layers = description["emotions"], description["layers"]
+    if description["approach"] == "peft":
+        settings = description["settings"]
+        options = {key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")}
+        model = adapters.Adapted(encoder, adapters.Settings(**options, layers=tuple(layers)), len(emotions), 0)
+        checkpoints.check_shapes(checkpoint, parameters, model.trained())
+        adapters.load(model, parameters)
+        with torch.no_grad():
+            logits = [model([adapters.front(encoder, path)])[0].cpu().numpy() for path in audio]
+    else:
+        learner = adapt.LinearLearner(
+            description["approach"] == "ws", encoder.width, len(emotions), len(layers), adapt.Training(1, 1, 0, 1), 0
+        )
+        checkpoints.check_shapes(checkpoint, parameters, learner.named)
+        learner.load(parameters)
+        means = np.stack([adapters.clip_means(encoder, adapters.front(encoder, path), layers) for path in audio])
+        logits = learner.classify(means if learner.weighted else means.mean(axis=1))
+    logits = np.array(logits, dtype=float)
+    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return emotions, chances / chances.sum(axis=1, keepdims=True)
+
+
+def _encoder_folder(checkpoint: str | Path, description: dict) -> Path:
+    from speechsong.fetch import hub_folder
+
+    name, revision = description["encoder"]["checkpoint"], description["encoder"]["revision"]
+    places = [Path(name)] + ([hub_folder("data/encoders", name, revision)] if revision else [])
+    for place in places:
+        if (place / "config.json").is_file():
+            return place
+    raise UserError(f"{checkpoint}: its encoder {name} is not here; name its folder with --encoder")
+
+
+def _json(audio: list[str], emotions: list[str], rows: np.ndarray) -> str:
+    found = [
+        {"file": path, "probabilities": {e: round(float(p), 6) for e, p in zip(emotions, row, strict=True)}}
+        for path, row in zip(audio, rows, strict=True)
+    ]
+    return json.dumps(found, indent=2)
+
+
+def _table(audio: list[str], emotions: list[str], rows: np.ndarray) -> str:
+    width = max(map(len, ["file", *audio]))
+    lines = ["  ".join([f"{'file':<{width}}", *(f"{e:>8}" for e in emotions)])]
+    for path, row in zip(audio, rows, strict=True):
+        cells = (f"{p:>{max(8, len(e))}.3f}" for e, p in zip(emotions, row, strict=True))
+        lines.append("  ".join([f"{path:<{width}}", *cells]))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

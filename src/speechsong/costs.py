@@ -1,0 +1,47 @@
+"""What training costs where there is no GPU: known before anything runs, so without a single heavy import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+# of an epoch of peft, validation included, for a second of audio through a block of width 768; two cores
+BLOCK_SECONDS = 0.02
+# of a RAVDESS clip, for recordings that are not there yet
+CLIP_SECONDS = 4.2
+
+
+def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float) -> float:
+    """Estimate the hours of one epoch of peft on two cores.
+
+    Parameters
+    ----------
+    encoder
+        Its entry in the catalogue.
+    folder
+        Where its config.json is, or will be; its width is taken as 768 until then.
+    paths
+        All recordings of the domain.
+    share
+        Of them, how many train or validate.
+
+    Returns
+    -------
+    float
+        Proportional to seconds of audio, blocks, and the square of the width.
+    """
+    settings = Path(folder) / "config.json"
+    described = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    width = described.get("hidden_size") or described.get("d_model") or 768
+    # Whisper works on whole windows, however short the clip
+    seconds = len(paths) * encoder["window_seconds"] if "d_model" in described else sum(map(_seconds, paths))
+    return share * seconds * encoder["layers"] * (width / 768) ** 2 * BLOCK_SECONDS / 3600
+
+
+def _seconds(path: str) -> float:
+    import soundfile
+
+    try:
+        return soundfile.info(path).duration
+    except (soundfile.LibsndfileError, RuntimeError):
+        return CLIP_SECONDS

@@ -1,0 +1,153 @@
+"""Adaptation in real runs: the table, a run that is killed, and what is said before hours are spent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
+APPROACHES = ("baseline", "ws", "peft")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def adapted(new_run):
+    """The demo, adapted in every way."""
+    here = new_run("adapted")
+    here.config = yaml.safe_load((ROOT / "demo.yaml").read_text())
+    done = here.snakemake("adapt", config=here.config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return here
+
+
+def test_every_model_approach_and_direction_is_in_the_table(adapted):
+    results = adapted.folder / "results/demo"
+    for model in ("w2v2", "hubert", "mert"):
+        table = pd.read_csv(results / f"adapt/{model}.csv", keep_default_na=False)
+        assert list(table.columns) == [
+            *("model", "approach", "protocol", "seed", "source", "target", "stage", "test_domain", "accuracy", "uar"),
+            *("best_epoch", "seconds", "trainable_parameters", *(f"parameters_{part}" for part in PARTS)),
+        ]
+        rows = set(table[["approach", "source", "target", "test_domain"]].itertuples(index=False, name=None))
+        assert rows == {
+            (approach, source, *rest)
+            for approach in APPROACHES
+            for source, other in (("speech", "music"), ("music", "speech"))
+            for rest in (("", source), (other, other), (other, source), (source, source))
+        }
+        assert len(table) == len(rows)
+        assert (table["accuracy"].between(0, 1) & table["uar"].between(0, 1)).all()
+        assert (table[table["approach"] == "peft"][[f"parameters_{part}" for part in PARTS]] > 0).all(axis=None)
+
+
+def test_accuracy_is_what_the_predictions_say(adapted):
+    results = adapted.folder / "results/demo"
+    for approach in APPROACHES:
+        place = f"{approach}/random-0/music-speech"
+        predictions = pd.read_csv(results / f"predictions/mert/{place}.csv")
+        right = (predictions["true"] == predictions["predicted"]).groupby(predictions["test_domain"]).mean()
+        for row in pd.read_csv(results / f"adapt/mert/{place}.csv").itertuples():
+            assert row.accuracy == pytest.approx(right[row.test_domain])
+
+
+def test_a_checkpoint_can_be_used(adapted):
+    checkpoint = "results/demo/checkpoints/hubert/peft/random-0/speech-music.safetensors"
+    recording = next((adapted.folder / "data/demo/voices").rglob("*.wav"))
+    done = subprocess.run(
+        [sys.executable, "-m", "speechsong.cli", "predict", checkpoint, str(recording)],
+        cwd=adapted.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sum(map(float, done.stdout.splitlines()[1].split()[-4:])) == pytest.approx(1, abs=2e-3)
+
+
+def test_another_seed_or_setting_redoes_its_own_stages_only(adapted):
+    for change, jobs in (({"rank": 3}, {"adapt_peft"}), ({"cache_gb": 1}, set()), ({"seeds": [0, 7]}, None)):
+        config = adapted.config | {"adapt": adapted.config["adapt"] | change}
+        plan = adapted.snakemake("-n", "adapt", config=config)
+        text = plan.stdout + plan.stderr
+        assert plan.returncode == 0, text
+        if jobs is None:
+            assert text.count("random-7: speech-music") == 9
+            assert "random-0: speech" not in text
+        else:
+            assert {rule for rule in ("adapt_peft", "adapt_pooled", "extract_w2v2") if rule in text} == jobs
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(adapted):
+    config = adapted.config | {"models": ["hubert"], "adapt": adapted.config["adapt"] | {"epochs": 25}}
+    place = "hubert/peft/random-0/speech"
+    made = [f"checkpoints/{place}.safetensors", f"checkpoints/{place}.json", f"predictions/{place}.csv"]
+    targets = [f"results/demo/{made[0]}"]
+    state = adapted.folder / f"results/demo/state/{place}.safetensors"
+    command = [sys.executable, "-m", "snakemake", "--directory", str(adapted.folder)]
+    (adapted.folder / "killed.yaml").write_text(yaml.safe_dump(config))
+    options = ["--configfile", str(adapted.folder / "killed.yaml"), "--cores", "2"]
+    kept = {name: (adapted.folder / f"results/demo/{name}").read_bytes() for name in made}
+    process = subprocess.Popen(
+        [*command[:3], *targets, *command[3:], *options],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state.exists()
+    adapted.snakemake("--unlock", config=config)
+    resumed = adapted.snakemake(*targets, config=config)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "gone on after epoch" in resumed.stdout + resumed.stderr
+    assert not state.exists()
+    first = {name: (adapted.folder / f"results/demo/{name}").read_bytes() for name in made}
+    assert first != kept
+    whole = adapted.snakemake(*targets, "--force", config=config)
+    assert whole.returncode == 0, whole.stderr
+    assert {name: (adapted.folder / f"results/demo/{name}").read_bytes() for name in made} == first
+    # as the other tests want it
+    assert adapted.snakemake("adapt", config=adapted.config).returncode == 0
+
+
+def test_without_a_gpu_it_says_how_long_peft_takes_and_how_to_leave_it_out(run):
+    nowhere = "http://127.0.0.1:9"
+    offline = {name: nowhere for name in ("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY", "HF_ENDPOINT")}
+    for approaches, said in ((["baseline", "ws", "peft"], True), (["baseline", "ws"], False)):
+        config = {"device": "cpu", "adapt": {"approaches": approaches}}
+        stopped = run.snakemake("adapt", config=config, **offline)
+        lines = [line for line in (stopped.stdout + stopped.stderr).splitlines() if "Without a GPU" in line]
+        assert bool(lines) == said
+        if said:
+            assert "18 peft stages" in lines[0]
+            assert "`adapt: {approaches: [baseline, ws]}`" in lines[0]
+
+
+@pytest.mark.parametrize("change", [{"approach": ["ws"]}, {"gate": "none"}, {"layers": [13]}, {"patience": 0}])
+def test_a_mistake_in_the_settings_is_one_line(run, change):
+    refused = run.snakemake("-n", "adapt", config={"adapt": change})
+    text = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "Traceback" not in text
+    assert any(f"adapt.{next(iter(change))}" in line for line in text.splitlines())
+
+
+def test_domains_whose_stages_would_share_a_file(run):
+    own = {"reader": "ravdess", "root": "nothing", "channel": "speech"}
+    refused = run.snakemake("-n", "adapt", config={"domains": ["a", "a-a"], "corpora": {"a": own, "a-a": own}})
+    assert "config key `domains`: a-a.csv could be one domain or two" in refused.stdout + refused.stderr
