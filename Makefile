@@ -36,7 +36,8 @@ lint: .venv/installed
 dag: .venv/installed
 	@command -v dot > /dev/null || { echo "make dag needs graphviz: install the package graphviz, then run again"; exit 1; }
 	mkdir -p results
-	$(BIN)/snakemake all --rulegraph | dot -Tsvg > results/rulegraph.svg
+	$(BIN)/snakemake all --rulegraph > results/rulegraph.dot
+	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
 	@echo "Rule graph: results/rulegraph.svg"
 
 bench: .venv/installed

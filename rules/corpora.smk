@@ -55,6 +55,7 @@ rule index_clips:
         mem_mb=1000,
         runtime=30,
     params:
+        recordings=lambda wildcards: digest(wildcards.domain),
         code=code("index_clips"),
     message:
         "Index the clips of {wildcards.domain}"

@@ -74,6 +74,7 @@ for model in MODELS:
             model=model,
             encoder=ENCODERS[model],
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
+            recordings=lambda wildcards: digest(wildcards.domain, wildcards.emotion),
             code=code("extract"),
         message:
             f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"

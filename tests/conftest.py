@@ -17,10 +17,16 @@ def absent(what: str) -> None:
     pytest.skip(f"{what} is not there")
 
 
+@pytest.fixture(name="absent")
+def absent_fixture():
+    """Hand out `absent`."""
+    return absent
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with RAVDESS and a pretrained Whisper, beside the repository."""
     folder = ROOT.parent / "shared"
-    if not (folder / "data" / "ravdess-24k").is_dir():
-        absent(f"real audio ({folder})")
+    if not (folder / "data" / "ravdess-24k").is_dir() or not (folder / "models" / "whisper-tiny-en").is_dir():
+        absent(f"real audio or the real encoder (below {folder})")
     return folder

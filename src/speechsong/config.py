@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
 
 import yaml
@@ -97,6 +98,37 @@ def _line(error: ValidationError, where: str) -> str:
 def _closest(name: object, known: list[str]) -> str:
     found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def checkpoint_files(name: str, checkpoint: str) -> list[str]:
+    """List the files of a local checkpoint that its encoder is loaded from.
+
+    Parameters
+    ----------
+    name
+        The encoder's name in the catalogue, for messages.
+    checkpoint
+        A folder in transformers' layout.
+
+    Raises
+    ------
+    UserError
+        Where one is missing.
+    """
+    folder = Path(checkpoint)
+    known = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    weights = [weight for weight in known if (folder / weight).is_file()][:1]
+    needed = ["config.json", "preprocessor_config.json", *(weights or known[:1])]
+    if weights == ["model.safetensors.index.json"]:
+        index = json.loads((folder / weights[0]).read_text(encoding="utf-8"))
+        needed += sorted(set(index["weight_map"].values()))
+    missing = [file for file in needed if not (folder / file).is_file()]
+    if missing:
+        raise UserError(
+            f"config key `encoders.{name}.checkpoint`: {folder} lacks {', '.join(missing[:3])}; set it to a folder "
+            "that transformers saved, with its feature extractor"
+        )
+    return [str(folder / file) for file in needed]
 
 
 def is_on_hub(encoder: dict) -> bool:

@@ -131,9 +131,11 @@ def read_table(table: str, root: str | None) -> list[Recording]:
     if missing:
         raise UserError(f"{table}: column {', '.join(sorted(missing))} is missing; it needs path, emotion, speaker")
     recordings = []
-    for line, row in enumerate(reader, start=2):
+    for line, raw in enumerate(reader, start=2):
+        row = {column: (value or "").strip() for column, value in raw.items() if isinstance(column, str)}
+        row["path"] = raw["path"] or ""  # a file's name may begin or end with a space
         for column in ("path", "emotion", "speaker"):
-            if not (row[column] or "").strip():
+            if not row[column].strip():
                 raise UserError(f"{table}, line {line}: column {column} is empty; fill it in or remove the line")
         path = base / row["path"]
         if not path.is_file():

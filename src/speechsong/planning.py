@@ -76,7 +76,7 @@ def _to_fetch(domain: str, corpus: dict) -> list[Recording]:
     if corpus["reader"] == "table":
         raise UserError(f"corpus `{domain}`: {corpus['table']} lists no recording; add a line for each")
     where = corpus["root"]
-    if "source" not in corpus:
+    if not corpus.get("source"):
         raise UserError(
             f"corpus `{domain}`: {where} holds no {corpus['channel']} recording (.wav or .flac); put them "
             f"there or set `corpora.{domain}.root` to a folder that has them"

@@ -222,6 +222,12 @@ def test_a_checkpoint_that_is_neither_here_nor_pinned_on_the_hub(corpus):
     refuse(corpus, CALM, "`encoders.tiny.checkpoint`", "no folder encodr", "`encoders.tiny.revision`", config=config)
 
 
+@pytest.mark.parametrize("lost", ["preprocessor_config.json", "model.safetensors"])
+def test_a_checkpoint_that_lacks_a_file(corpus, encoder, lost):
+    (encoder / lost).unlink()
+    refuse(corpus, CALM, "`encoders.tiny.checkpoint`", f"encoder lacks {lost}")
+
+
 def test_a_checkpoint_of_an_unknown_family(corpus, encoder):
     settings = json.loads((encoder / "config.json").read_text())
     (encoder / "config.json").write_text(json.dumps(settings | {"model_type": "gpt2"}))
@@ -232,13 +238,13 @@ def test_a_checkpoint_of_an_unknown_family(corpus, encoder):
 
 
 @pytest.fixture
-def small_disk(corpus):
+def small_disk(corpus, absent):
     """A disk of 200 kB on results/."""
     place = corpus.folder / "results"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)], capture_output=True)
     if mounted.returncode:
-        pytest.skip("only root can mount a small disk")
+        absent("the right to mount a small disk")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 

@@ -79,3 +79,26 @@ def test_the_real_recordings_plan_no_download(shared, run):
     found = jobs(plan.stdout + plan.stderr)
     assert found["extract_whisper"] == 12
     assert not {"fetch_ravdess", "fetch_encoder"} & set(found)
+
+
+def test_a_corrected_line_of_a_table_redoes_what_depends_on_it(run):
+    from speechsong import demo as voices
+
+    lines = ["path,emotion,speaker"]
+    for name in voices.recordings("speech"):
+        emotion, actor = name.split("-")[-5], name.split("-")[-1][:2]
+        if emotion in ("02", "03") and actor in ("01", "02"):
+            voices.write_voice(run.folder / "own", name)
+            lines.append(f"own/{name},{ {'02': 'calm', '03': 'happy'}[emotion] },{actor}")
+    table = run.folder / "own.csv"
+    table.write_text("\n".join(lines) + "\n")
+    own = {"reader": "table", "table": "own.csv"}
+    config = {"corpora": {"a": own, "b": own}, "domains": ["a", "b"], "emotions": ["calm", "happy"]}
+    target = "results/clips/a.csv"
+    assert run.snakemake(target, config=config).returncode == 0
+    assert "Nothing to be done" in run.snakemake(target, config=config).stderr
+    # the same people, the same files: one clip is somebody else's
+    table.write_text("\n".join([lines[0], lines[1][:-2] + "02", *lines[2:]]) + "\n")
+    again = run.snakemake(target, config=config)
+    assert again.returncode == 0, again.stderr
+    assert (run.folder / target).read_text().splitlines()[1].split(",")[4] == "02"
