@@ -90,14 +90,14 @@ def test_a_second_run_has_nothing_to_do(demo):
 
 
 def test_one_lost_file_is_made_again_byte_for_byte_and_nothing_else(demo):
-    path = demo.folder / "results/demo/fad/hubert/layer01/angry.csv"
+    target = "results/demo/fad/hubert/layer01/angry.csv"
+    path = demo.folder / target
     before = path.read_bytes()
     path.unlink()
-    planned = demo.snakemake("-n", "all", config=demo.config)
+    planned = demo.snakemake("-n", target, config=demo.config)
     stats = (planned.stdout + planned.stderr).rsplit("Job stats:", 1)[1].split("total")[0]
-    found = {line.split()[0] for line in stats.splitlines()[3:] if line.strip()}
-    assert found == {"frechet", "gather_fad", "plot_fad", "all"}
-    done = demo.snakemake(str(path.relative_to(demo.folder)), config=demo.config)
+    assert {line.split()[0] for line in stats.splitlines()[3:] if line.strip()} == {"frechet"}
+    done = demo.snakemake(target, config=demo.config)
     assert done.returncode == 0
     assert path.read_bytes() == before
     assert demo.snakemake("all", config=demo.config).returncode == 0
