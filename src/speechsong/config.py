@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
-from speechsong.files import UserError
+from speechsong.files import UserError, closest
 
 # 500.0 counts as an integer in JSON Schema, but not in Python
 _Validator = extend(
@@ -47,7 +46,7 @@ def check(config: dict, schema_file: str | Path) -> None:
             if name not in config[catalogue]:
                 known = ", ".join(map(str, config[catalogue]))
                 raise UserError(
-                    f"config key `{key}`: there is no `{name}` under `{catalogue}`{_closest(name, config[catalogue])}"
+                    f"config key `{key}`: there is no `{name}` under `{catalogue}`{closest(name, config[catalogue])}"
                     f" (known: {known})"
                 )
             _validate(config[catalogue][name], schema["$defs"][kind], schema, f"{catalogue}.{name}")
@@ -85,7 +84,7 @@ def _line(error: ValidationError, where: str) -> str:
         known = list(error.schema.get("properties", {}))
         unknown = next(k for k in error.instance if k not in known)
         full = f"{path}.{unknown}" if path else str(unknown)
-        return f"config: unknown key `{full}`{_closest(unknown, known)} (known here: {', '.join(known)})"
+        return f"config: unknown key `{full}`{closest(unknown, known)} (known here: {', '.join(known)})"
     if error.validator == "required":
         missing = next(k for k in error.validator_value if k not in error.instance)
         return f"config: key `{path + '.' if path else ''}{missing}` is missing"
@@ -93,11 +92,6 @@ def _line(error: ValidationError, where: str) -> str:
         hint = error.schema.get("description", f"must match {error.validator_value}")
         return f"config key `{path}`: {error.instance!r}: {hint}"
     return f"config key `{path}`: {error.message}"
-
-
-def _closest(name: object, known: list[str]) -> str:
-    found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 def checkpoint_files(name: str, checkpoint: str) -> list[str]:

@@ -7,7 +7,6 @@ workflow lists recordings when it is read, so this module imports nothing heavy.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import os
 import re
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechsong.files import UserError
+from speechsong.files import UserError, closest
 
 SUFFIXES = (".wav", ".flac")
 # written while a corpus is fetched or made: what lies there is not whole yet
@@ -227,11 +226,9 @@ def _check_emotions(recordings: dict[str, list[Recording]], emotions: list[str],
         have = {r.emotion for r in some}
         for emotion in emotions:
             if emotion not in have:
-                close = difflib.get_close_matches(emotion, have, n=1)
-                hint = f"; did you mean `{close[0]}`?" if close else ""
                 raise UserError(
-                    f"config key `emotions`: domain `{domain}` has no recording of `{emotion}`{who}{hint} "
-                    f"(it has: {', '.join(sorted(have))})"
+                    f"config key `emotions`: domain `{domain}` has no recording of `{emotion}`{who}"
+                    f"{closest(emotion, have)} (it has: {', '.join(sorted(have))})"
                 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import errno
 import logging
 import os
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,12 @@ log = logging.getLogger("speechsong")
 
 class UserError(Exception):
     """A mistake that the user can mend: one line that names the file or key and the remedy."""
+
+
+def closest(name: object, known: Iterable) -> str:
+    """Suggest, as the end of a message, the known name that is most like a misspelt one; empty if none is."""
+    found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 @contextmanager
