@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint dag bench clean
+.PHONY: demo report test test-slow lint dag bench clean
 
 # every package at the version that the tests ran with
 .venv/installed: pyproject.toml envs/pins.txt
@@ -17,6 +17,16 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) --configfile demo.yaml
+
+# the results folder that a run of CONFIG has
+REPORTED = $(or $(shell sed -n 's/^results: *\([^ \#]*\).*/\1/p' $(or $(CONFIG),config.yaml)),results)
+
+report: .venv/installed
+	@test -f $(REPORTED)/summary.html && $(BIN)/snakemake all --cores 1 $(if $(CONFIG),--configfile $(CONFIG)) \
+		--report $(REPORTED)/report.html --report-stylesheet workflow/report/report.css || \
+		{ echo "No report, for the results in $(REPORTED) are not complete; first run:" \
+		"snakemake --cores $(CORES) all$(if $(CONFIG), --configfile $(CONFIG))"; exit 1; }
+	@echo "Report: $(REPORTED)/report.html"
 
 # one thread a process: the tests themselves run side by side
 test test-slow: export OMP_NUM_THREADS = 1
@@ -41,7 +51,7 @@ dag: .venv/installed
 	@echo "Rule graph: results/rulegraph.svg"
 
 bench: .venv/installed
-	for script in extraction frechet probe adapt; do $(BIN)/python bench/$$script.py || exit 1; done
+	for script in extraction frechet probe adapt evaluation; do $(BIN)/python bench/$$script.py || exit 1; done
 
 clean:
 	rm -rf .venv .snakemake results/demo data/demo build

@@ -12,6 +12,7 @@ include: "rules/embeddings.smk"
 include: "rules/probe.smk"
 include: "rules/fad.smk"
 include: "rules/adapt.smk"
+include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
@@ -24,3 +25,4 @@ rule all:
     input:
         rules.figures.input,
         rules.tables.input,
+        rules.summarise.output,

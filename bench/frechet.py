@@ -1,4 +1,4 @@
-"""Fréchet audio distance: speed and error against scipy's matrix square root, and the time for a whole run."""
+"""Fréchet audio distance: speed and error against scipy's matrix square root; the time for a whole run, and of KAD."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from common import Report, alternate, scratch, speedup, timed
 from scipy.linalg import sqrtm
 from scipy.stats import wishart
 
-from speechsong import embeddings, frechet, moments
+from speechsong import embeddings, files, frechet, kernel, moments
 
 WIDTH = 768
 EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
@@ -35,7 +35,8 @@ def main() -> None:
     options = parser.parse_args()
     report = Report(
         "frechet",
-        f"one FAD of width {WIDTH} from moments; all 273 FADs of a run, each with its leave-one-block-out",
+        f"one FAD of width {WIDTH} from moments; all 273 FADs of a run, each with {BLOCKS} blocks left out, at matched "
+        "sizes and between halves of the speakers; KAD of all layers and emotions of one encoder",
         "scipy.linalg.sqrtm of the product of the covariances, as in fadtk; the error of both from a pair of "
         "covariances whose root has a known trace (S_b = T S_a T), evaluated in long double",
     )
@@ -43,6 +44,7 @@ def main() -> None:
     one_distance(report, rng, "full rank", 20_000, options.rounds, 5)
     one_distance(report, rng, "rank-deficient", 184, options.rounds, 4)
     whole_run(report, rng, LAYERS if options.full else min(options.layers, LAYERS))
+    kernel_distance(report, rng, options.rounds)
     report.facts |= {"d": WIDTH, "frames": "20000 and 184", "threads": 1, "rounds": f"{options.rounds}, best of"}
     report.write()
 
@@ -116,15 +118,15 @@ def one_distance(report: Report, rng: np.random.Generator, name: str, frames: in
 
 
 def whole_run(report: Report, rng: np.random.Generator, layers: int) -> None:
-    """Time layers of a run, two at once: read the files, and a FAD an emotion and of all, each with 10 left out."""
+    """Time FAD jobs of a run, two at once, each on the same files: all that a layer's tables hold."""
     with scratch() as folder:
         paths = write_layer(rng, folder)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
             list(pool.map(_nothing, range(PROCESSES), chunksize=1))  # both have started
-            seconds, tables = timed(lambda: list(pool.map(_layer, [paths] * layers, chunksize=1)))
-    fads = layers * len(tables[0])
-    every = LAYERS * len(tables[0])
+            seconds, _ = timed(lambda: list(pool.map(_layer, [paths] * layers, chunksize=1)))
+    sets = len(EMOTIONS) + 1
+    fads, every = layers * sets, LAYERS * sets
     report.seconds["whole run"] = seconds
     how = "measured" if layers == LAYERS else f"extrapolated from {fads} of {every}"
     report.figure(f"all {every} FADs ({how})", "seconds", seconds * LAYERS / layers, "<", 300)
@@ -135,8 +137,46 @@ def _nothing(_: int) -> None:
     pass
 
 
-def _layer(paths: dict[str, tuple[str, str]]) -> list[dict]:
-    return frechet.run(list(SECONDS), paths, paired=True)
+def _layer(paths: dict[str, tuple[str, str]]) -> None:
+    frechet.run(list(SECONDS), paths, paired=True)
+
+
+def kernel_distance(report: Report, rng: np.random.Generator, rounds: int) -> None:
+    """Time the KAD job of one encoder: a layer's files of clip means read and compared as often as it has layers."""
+    layers = LAYERS // 3
+    with scratch() as folder:
+        paths, index = write_clips(rng, folder)
+        names = [f"{layer:02d}" for layer in range(layers)]
+        every_layer = dict.fromkeys(names, paths)
+        seconds, _ = alternate(rounds, ours=lambda: kernel.run(list(SECONDS), every_layer, index, paired=True))
+    report.seconds["KAD"] = seconds["ours"]
+    sets = layers * (len(EMOTIONS) + 1)
+    report.figure(f"KAD, {sets} sets of one encoder", "seconds", min(seconds["ours"]), "<", 30)
+
+
+def write_clips(rng: np.random.Generator, folder: Path) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """Write embedding files of one layer that hold clip means, and the clips' index, as many of them as RAVDESS has."""
+    paths: dict[str, list[str]] = {}
+    index = []
+    for domain in SECONDS:
+        rows = []
+        for emotion, clips in EMOTIONS.items():
+            ids = [f"{emotion}{i:03d}" for i in range(SPEAKERS * clips)]
+            rows += [{"clip_id": name, "speaker": f"{i % SPEAKERS:02d}"} for i, name in enumerate(ids)]
+            made = embeddings.Embeddings(
+                ids,
+                np.full(len(ids), 200),
+                rng.standard_normal((1, len(ids), WIDTH)).astype(np.float32),
+                np.array([len(ids)]),
+                np.zeros((1, 1, WIDTH)),
+                np.zeros((1, 1, WIDTH * (WIDTH + 1) // 2), np.float32),
+            )
+            path = folder / domain / f"{emotion}.h5"
+            embeddings.write(path, made, 0, {"emotion": emotion})
+            paths.setdefault(emotion, []).append(str(path))
+        index.append(str(folder / f"{domain}.csv"))
+        files.write_rows(index[-1], rows)
+    return {emotion: tuple(pair) for emotion, pair in paths.items()}, index
 
 
 def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, tuple[str, str]]:

@@ -19,8 +19,8 @@ rule adapt_pooled:
     conda:
         "../envs/speechsong.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         stage=adaptation,
         state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
@@ -34,7 +34,7 @@ rule adapt_pooled:
 rule adapt_peft:
     input:
         unpack(adaptation_inputs),
-        unpack(adaptation_recordings),
+        recordings=lambda wildcards: fetched(*DIRECTIONS[wildcards.direction]),
         encoder=lambda wildcards: encoder_files(wildcards.model),
     output:
         checkpoint=f"{RESULTS}/checkpoints/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
@@ -49,13 +49,14 @@ rule adapt_peft:
         approach="peft",
     conda:
         "../envs/speechsong.yaml"
-    threads: 1 if GPU else max(1, min(4, cores() // 2))
+    threads: 1 if GPU else threads(4)
     resources:
-        gpu=GPU,
-        mem_mb=8000 + round(1000 * config["adapt"]["cache_gb"]),
-        runtime=1440,
+        **ON_GPU,
+        mem_mb=growing(8000 + round(1000 * config["adapt"]["cache_gb"])),
+        runtime=growing(1440),
     params:
         stage=adaptation,
+        recordings=adaptation_recordings,
         state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
         code=code("adapt_peft"),
     message:
@@ -67,11 +68,7 @@ rule adapt_peft:
 rule gather_adapt:
     input:
         lambda wildcards: [
-            f"{RESULTS}/adapt/{wildcards.model}/{approach}/{protocol}-{seed}/{direction}.csv"
-            for approach in config["adapt"]["approaches"]
-            for protocol in config["adapt"]["protocols"]
-            for seed in config["adapt"]["seeds"]
-            for direction in DIRECTIONS
+            f"{RESULTS}/adapt/{wildcards.model}/{stage}.csv" for stage in stages(wildcards.model)
         ],
     output:
         f"{RESULTS}/adapt/{{model}}.csv",
@@ -79,6 +76,8 @@ rule gather_adapt:
         f"{RESULTS}/logs/adapt/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/adapt/{{model}}.tsv"
+    wildcard_constraints:
+        model="|".join(model for model in MODELS if approaches(model)),
     localrule: True
     conda:
         "../envs/speechsong.yaml"
@@ -94,4 +93,4 @@ localrules:
 
 rule adapt:
     input:
-        [f"{RESULTS}/adapt/{model}.csv" for model in MODELS],
+        [f"{RESULTS}/adapt/{model}.csv" for model in MODELS if approaches(model)],

@@ -1,6 +1,5 @@
 # Configuration, what the run is made of, and the functions that rules use.
 
-import hashlib
 import os
 import shutil
 import sys
@@ -34,10 +33,15 @@ try:
         for model, encoder in config["encoders"].items()
         if model in config["models"] and configuration.is_on_hub(encoder)
     }
+    ACOUSTIC = [model for model in config["models"] if configuration.is_acoustic(config["encoders"][model])]
     LOCAL = {
-        model: configuration.checkpoint_files(model, config["encoders"][model]["checkpoint"])
+        model: configuration.checkpoint_files(
+            model,
+            config["encoders"][model]["checkpoint"],
+            config["encoders"][model].get("control") != "random",
+        )
         for model in config["models"]
-        if model not in HUB and config["encoders"][model].get("source") != "demo"
+        if model not in [*HUB, *ACOUSTIC] and config["encoders"][model].get("source") != "demo"
     }
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -49,13 +53,56 @@ EMOTIONS = config["emotions"]
 ENCODERS = {model: config["encoders"][model] for model in MODELS}
 DEMO = [encoder["checkpoint"] for encoder in ENCODERS.values() if encoder.get("source") == "demo"]
 PAIRED = config["speakers"] == "paired"
+# of figures and tables, by the name of their caption in workflow/report
+TITLES = {
+    "claims": "The paper's claims",
+    "paper": "The paper's numbers beside ours",
+    "probe_table": "Best and worst layers",
+    "probe_layers": "Accuracy by layer",
+    "probe_emotions": "Recall of each emotion by layer",
+    "leakage": "Speaker leakage",
+    "leakage_table": "Speaker leakage, in numbers",
+    "adapt_table": "Two-stage adaptation, in numbers",
+    "adapt": "Two-stage adaptation",
+    "comparisons": "Differences that hold",
+    "fad": "Fréchet audio distance by layer",
+    "fad_table": "Fréchet audio distances, and how sure their order is",
+    "kad": "Kernel audio distances",
+}
 SPLITS = [
     f"{protocol}-{seed}" for protocol in config["split"]["protocols"] for seed in config["split"]["seeds"]
 ]
-# a GPU is asked for where this machine has one, or where the config names one for the machines that jobs go to
+# speech and song of RAVDESS, which the paper is about; None in other runs
+BY_CHANNEL = {
+    config["corpora"][d].get("channel"): d for d in DOMAINS if config["corpora"][d]["reader"] == "ravdess"
+}
+PAPER_DOMAINS = [BY_CHANNEL["speech"], BY_CHANNEL["song"]] if len(BY_CHANNEL) == 2 else None
+PAPER_EMOTIONS = {"neutral", "calm", "happy", "sad", "angry", "fearful"}
+TASKS = ["probe", "adapt"]
+# whether both protocols were used, so that there is something to set side by side
+LEAKAGE = any({"random", "speaker"} <= set(config[part]["protocols"]) for part in ("split", "adapt"))
+CLIPS = [f"{RESULTS}/clips/{domain}.csv" for domain in DOMAINS]
+
+
+def site(name):
+    """What the profile of a cluster says under a name among its default resources; nothing without such a profile."""
+    said = (workflow.resource_settings.default_resources or {}).get(name)
+    return str(said.raw) if said is not None else ""
+
+
+# jobs go elsewhere, where another machine's cores and GPUs are
+CLUSTER = bool(site("slurm_partition"))
+# a GPU is asked for where there is one, or where the config names one; what is asked for does not depend on what a job
+# finds there: `device: auto` is the GPU in a job that sees one
 GPU = int(
-    config["device"].startswith("cuda") or (config["device"] == "auto" and bool(shutil.which("nvidia-smi")))
+    config["device"].startswith("cuda")
+    or (config["device"] == "auto" and bool(site("gpu_partition") if CLUSTER else shutil.which("nvidia-smi")))
 )
+# of every job that uses a GPU
+ON_GPU = {"gpu": GPU}
+if GPU and CLUSTER:
+    ON_GPU |= {"slurm_partition": site("gpu_partition") or site("slurm_partition")}
+    ON_GPU |= {"gpu_model": site("gpu_type")} if site("gpu_type") else {}
 
 
 # what adaptation trains on: one domain (stage one), or one after another (stage two; twice the same is the control)
@@ -72,9 +119,50 @@ def cores():
         return 1
 
 
+def threads(most):
+    """Threads of a job that can use so many: on one machine at most half of its cores, for a second job beside it."""
+    return most if CLUSTER else max(1, min(most, cores() // 2))
+
+
+def growing(amount):
+    """Memory or minutes, as much again with each attempt: see `retries` of profiles/slurm.
+
+    The first attempt has about twice what was measured at the paper's size, and 270 MB for the two Snakemakes that a
+    job of a cluster runs in.
+    """
+    return lambda wildcards, attempt: amount * attempt
+
+
 def layers(model):
     """The two digits of each hidden state of an encoder."""
     return [f"{layer:02d}" for layer in range(ENCODERS[model]["layers"] + 1)]
+
+
+def approaches(model):
+    """The approaches of adaptation that an encoder takes: log-mel has no layers to weight and no blocks to adapt."""
+    return [a for a in config["adapt"]["approaches"] if a == "baseline" or model not in ACOUSTIC]
+
+
+def stages(model):
+    """The stages of adaptation of an encoder, as the paths of their results without a suffix."""
+    return [
+        f"{approach}/{protocol}-{seed}/{direction}"
+        for approach in approaches(model)
+        for protocol in config["adapt"]["protocols"]
+        for seed in config["adapt"]["seeds"]
+        for direction in DIRECTIONS
+    ]
+
+
+def predictions(model, task):
+    """The predictions of an encoder's probes, or of its stages of adaptation."""
+    if task == "adapt":
+        return [f"{RESULTS}/predictions/{model}/{stage}.csv" for stage in stages(model)]
+    return [
+        f"{RESULTS}/predictions/{model}/probe/{domain}/layer{layer}.csv"
+        for domain in DOMAINS
+        for layer in layers(model)
+    ]
 
 
 def encoder_folder(model):
@@ -93,10 +181,19 @@ def encoder_files(model):
     ]
 
 
+def embedding_files(model, domain):
+    """The embeddings of a model in a domain: layer by layer, in each the emotions in their order."""
+    return [
+        f"{RESULTS}/embeddings/{model}/{domain}/layer{layer}/{emotion}.h5"
+        for layer in layers(model)
+        for emotion in EMOTIONS
+    ]
+
+
 def digest(domain, emotion=None):
-    """What names or a table say of recordings, as a param: a corrected line counts even where no file changed."""
-    rows = [r for r in RUN.recordings[domain] if emotion in (None, r.emotion)]
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+    """The digest of recordings, as a param. It stands for them: as inputs they would cost Snakemake far more."""
+    some = [r for r in RUN.recordings[domain] if emotion in (None, r.emotion)]
+    return corpora.digest(some)
 
 
 def still_to_fetch():
@@ -106,23 +203,25 @@ def still_to_fetch():
         for domain, corpus in RUN.unfetched.get("zenodo", {}).items()
         if not corpora.files_below(corpus["root"])
     ]
+    sharing = {folder: [m for m in HUB if HUB[m] == folder] for folder in HUB.values()}
     encoders = [
-        f"{ENCODERS[model]['checkpoint']} into {folder}, or set `encoders.{model}.checkpoint`"
-        for model, folder in HUB.items()
+        f"{ENCODERS[models[0]]['checkpoint']} into {folder}, or set "
+        + " and ".join(f"`encoders.{model}.checkpoint`" for model in models)
+        for folder, models in sharing.items()
         if not (folder / "config.json").exists()
     ]
     return [f"Still to be fetched: {item}" for item in unpacked + encoders]
 
 
-def recordings(domain, emotion=None):
-    """The recordings of a domain, once they are there."""
+def fetched(*domains):
+    """No input, but to be had only once the recordings of the domains are there."""
     for source, unfetched in RUN.unfetched.items():
-        if domain in unfetched:
+        if unfetched.keys() & set(domains):
             getattr(
                 checkpoints,
                 {"zenodo": "fetch_ravdess", "demo": "synthesise_voices"}[source],
             ).get()
-    return [r.path for r in RUN.recordings[domain] if emotion in (None, r.emotion)]
+    return []
 
 
 def adaptation(wildcards):
@@ -144,7 +243,11 @@ def adaptation(wildcards):
         "target": target,
         "encoder": ENCODERS[wildcards.model],
         "emotions": EMOTIONS,
-        "layers": sorted(settings["layers"] or range(1, ENCODERS[wildcards.model]["layers"] + 1)),
+        "layers": (
+            [0]
+            if wildcards.model in ACOUSTIC
+            else sorted(settings["layers"] or range(1, ENCODERS[wildcards.model]["layers"] + 1))
+        ),
         "training": training,
         "adapters": adapters,
     }
@@ -152,6 +255,8 @@ def adaptation(wildcards):
 
 def adaptation_inputs(wildcards):
     """The split of a stage and, for stage two, the checkpoint that it starts from."""
+    if wildcards.approach not in approaches(wildcards.model):
+        raise WorkflowError(f"`{wildcards.model}` is log-mel spectra, which have only the approach baseline")
     source, target = DIRECTIONS[wildcards.direction]
     split = f"{wildcards.protocol}-{wildcards.seed}"
     inputs = {"split": f"{RESULTS}/splits/{split}.csv"}
@@ -176,10 +281,24 @@ def adaptation_embeddings(wildcards):
 
 
 def adaptation_recordings(wildcards):
-    """The recordings that peft learns from, by role."""
-    source, target = DIRECTIONS[wildcards.direction]
-    roles = {"source": source, "target": target}
-    return {role: recordings(domain) for role, domain in roles.items() if domain is not None}
+    """The digests of the recordings that peft learns from."""
+    return [digest(domain) for domain in DIRECTIONS[wildcards.direction] if domain is not None]
+
+
+def splits_of(part):
+    """Protocols and seeds, in words."""
+    seeds = ", ".join(map(str, config[part]["seeds"]))
+    return f"{' and '.join(config[part]['protocols'])} split, seeds {seeds}"
+
+
+def folds_left_out():
+    """Which uses of the speaker split do not test everybody."""
+    return [
+        f"`{part}`: the seeds {', '.join(map(str, config[part]['seeds']))} of the speaker split test some people only; "
+        "0 to 4 test everybody once"
+        for part in ("split", "adapt")
+        if "speaker" in config[part]["protocols"] and len({seed % 5 for seed in config[part]["seeds"]}) < 5
+    ]
 
 
 def peft_without_gpu(jobs):
@@ -216,7 +335,7 @@ wildcard_constraints:
 
 
 onstart:
-    for line in RUN.notes + peft_without_gpu(workflow.dag.needrun_jobs()):
+    for line in RUN.notes + folds_left_out() + peft_without_gpu(workflow.dag.needrun_jobs()):
         logger.info(line)
 
 

@@ -42,7 +42,7 @@ if "demo" in RUN.unfetched:
 
 rule index_clips:
     input:
-        lambda wildcards: recordings(wildcards.domain),
+        lambda wildcards: fetched(wildcards.domain),
     output:
         f"{RESULTS}/clips/{{domain}}.csv",
     log:
@@ -52,8 +52,8 @@ rule index_clips:
     conda:
         "../envs/speechsong.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         recordings=lambda wildcards: digest(wildcards.domain),
         code=code("index_clips"),
@@ -75,8 +75,8 @@ rule split:
     conda:
         "../envs/speechsong.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         domains=DOMAINS,
         fractions=config["split"]["fractions"],

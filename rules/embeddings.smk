@@ -45,15 +45,44 @@ if DEMO:
             "../workflow/scripts/make_encoder.py"
 
 
+if ACOUSTIC:
+
+    rule extract_acoustic:
+        input:
+            recordings=lambda wildcards: fetched(wildcards.domain),
+        output:
+            f"{RESULTS}/embeddings/{{model}}/{{domain}}/layer00/{{emotion}}.h5",
+        log:
+            f"{RESULTS}/logs/embeddings/{{model}}/{{domain}}/{{emotion}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/embeddings/{{model}}/{{domain}}/{{emotion}}.tsv"
+        wildcard_constraints:
+            model="|".join(ACOUSTIC),
+        conda:
+            "../envs/speechsong.yaml"
+        # measured: 660 MB, 15 s
+        resources:
+            mem_mb=growing(1500),
+            runtime=growing(30),
+        params:
+            blocks=lambda wildcards: RUN.blocks[wildcards.domain],
+            recordings=lambda wildcards: digest(wildcards.domain, wildcards.emotion),
+            code=code("extract_acoustic"),
+        message:
+            "Extract {wildcards.model}, {wildcards.domain}, {wildcards.emotion}: log-mel frames"
+        script:
+            "../workflow/scripts/extract_acoustic.py"
+
+
 # a rule an encoder: they differ in their number of layers, and so in their outputs
-for model in MODELS:
+for model in [model for model in MODELS if model not in ACOUSTIC]:
 
     rule:
         name:
             f"extract_{model}"
         input:
             checkpoint=encoder_files(model),
-            recordings=lambda wildcards: recordings(wildcards.domain, wildcards.emotion),
+            recordings=lambda wildcards: fetched(wildcards.domain),
         output:
             [
                 f"{RESULTS}/embeddings/{model}/{{domain}}/layer{layer}/{{emotion}}.h5"
@@ -65,11 +94,12 @@ for model in MODELS:
             f"{RESULTS}/benchmarks/embeddings/{model}/{{domain}}/{{emotion}}.tsv"
         conda:
             "../envs/speechsong.yaml"
-        threads: 1 if GPU else max(1, min(2, cores() // 2))
+        threads: 1 if GPU else threads(2)
+        # measured without a GPU: 1,500 MB, 2 minutes
         resources:
-            gpu=GPU,
-            mem_mb=4000,
-            runtime=120,
+            **ON_GPU,
+            mem_mb=growing(3000),
+            runtime=growing(60),
         params:
             model=model,
             encoder=ENCODERS[model],

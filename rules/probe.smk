@@ -17,8 +17,8 @@ rule probe:
     conda:
         "../envs/speechsong.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         emotions=EMOTIONS,
         probe=config["probe"],

@@ -17,7 +17,7 @@ def absent(what: str) -> None:
     pytest.skip(f"{what} is not there")
 
 
-@pytest.fixture(name="absent")
+@pytest.fixture(name="absent", scope="session")
 def absent_fixture():
     """Hand out `absent`."""
     return absent

@@ -17,6 +17,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -117,8 +119,8 @@ class Stage:
         """What a checkpoint says of itself, as far as it is known before training."""
         training = asdict(self.training)
         return self.labels() | {
-            "encoder": {key: self.encoder.get(key) for key in ("checkpoint", "revision")},
-            "window_seconds": self.encoder["window_seconds"],
+            "encoder": checkpoints.identity(self.encoder),
+            "window_seconds": self.encoder.get("window_seconds"),
             "blocks": self.encoder["layers"],
             "emotions": list(self.emotions),
             "layers": list(self.layers),
@@ -336,17 +338,31 @@ class PeftLearner:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             return self.model([domain.inputs[row] for row in rows])
 
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        import torch
+
+        # no smaller batches behind the user's back: their size is part of what is learnt, and it is in the checkpoint
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the GPU's memory does not hold {self.size} clips and what is kept for them; lower `adapt.batch_size` "
+                "or `adapt.cache_gb`, or let nothing else use the GPU and run again"
+            ) from error
+
     def epoch(self, domain: Domain, drawn: list[np.ndarray]) -> float:
         """Take a step a batch; return the mean of their losses."""
         import torch
 
         total = torch.zeros((), device=self.device)
         for rows in drawn:
-            answers = torch.from_numpy(domain.answers[rows]).to(self.device)
-            loss = torch.nn.functional.cross_entropy(self._forward(domain, rows), answers)
-            self.optimiser.zero_grad()
-            loss.backward()
-            self.optimiser.step()
+            with self._memory():
+                answers = torch.from_numpy(domain.answers[rows]).to(self.device)
+                loss = torch.nn.functional.cross_entropy(self._forward(domain, rows), answers)
+                self.optimiser.zero_grad()
+                loss.backward()
+                self.optimiser.step()
             # read once an epoch: a GPU is not to wait for Python
             total += loss.detach()
         return float(total) / len(drawn)
@@ -357,7 +373,7 @@ class PeftLearner:
 
         order = np.argsort(self.lengths(domain, rows), kind="stable")
         found = np.empty((len(rows), self.model.head.out_features), np.float32)
-        with torch.no_grad():
+        with torch.no_grad(), self._memory():
             for first in range(0, len(order), self.size):
                 some = order[first : first + self.size]
                 found[some] = self._forward(domain, rows[some]).float().cpu().numpy()
@@ -583,7 +599,7 @@ def run(
     learner: LinearLearner | PeftLearner,
     domains: dict[str, Domain],
     state: str | Path,
-    inputs: list[str],
+    about: list,
     outputs: dict[str, str],
 ) -> None:
     """Train and test one stage.
@@ -597,8 +613,9 @@ def run(
         `stage.domains`.
     state
         Where unfinished training is kept.
-    inputs
-        Files that the stage depends on: a state that was made from others is not gone on with.
+    about
+        What tells of all that the stage depends on (`files.stamps`): a state that was made from other things is not
+        gone on with.
     outputs
         Where `checkpoint`, `table` and `predictions` go.
 
@@ -617,7 +634,6 @@ def run(
         checkpoints.check_shapes(stage.start, parameters, learner.named)
         learner.load(parameters)
     description = stage.describe()
-    about = [[str(path), Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in inputs]
     identity = hashlib.sha256(json.dumps([description, about]).encode()).hexdigest()
     train = domains[stage.domains[0]]
     progress = fit(learner, train, stage.training, (stage.seed, stage.number), state, identity)

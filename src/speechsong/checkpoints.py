@@ -60,11 +60,15 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     return parameters, description
 
 
+def identity(encoder: dict) -> dict:
+    """Tell which encoder a checkpoint belongs to, from its entry in the catalogue or from a description."""
+    return {key: encoder.get(key) for key in ("checkpoint", "revision", "control")}
+
+
 def check(path: str | Path, description: dict, *, encoder: dict, emotions: list[str], approach: str) -> None:
     """Refuse a checkpoint that was trained with another encoder, for other emotions or by another approach."""
-    identity = {key: encoder.get(key) for key in ("checkpoint", "revision")}
     for what, found, wanted in (
-        ("encoder", description["encoder"], identity),
+        ("encoder", identity(description["encoder"]), identity(encoder)),
         ("emotions", description["emotions"], list(emotions)),
         ("approach", description["approach"], approach),
     ):

@@ -60,7 +60,7 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
     """
     from safetensors.numpy import save
 
-    from speechsong import adapters
+    from speechsong import adapters, encoders
 
     parameters, description = checkpoints.read(checkpoint)
     lora = {name.removeprefix("lora."): value for name, value in parameters.items() if name.startswith("lora.")}
@@ -76,8 +76,10 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
             layers=tuple(description["layers"]),
         )
     )
-    config.base_model_name_or_path = description["encoder"]["checkpoint"]
-    config.revision = description["encoder"]["revision"]
+    random = description["encoder"].get("control") == "random"
+    if not random:
+        config.base_model_name_or_path = description["encoder"]["checkpoint"]
+        config.revision = description["encoder"]["revision"]
     config.inference_mode = True
     if whisper:
         # the decoder's projections have the same names
@@ -93,10 +95,14 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     counts = checkpoints.count(parameters)
     absent = [f"{part} ({counts[part]:,} numbers)" for part in checkpoints.PARTS if part != "lora" and counts[part]]
+    base = description["encoder"]["checkpoint"]
     lines = [
-        f"{folder}: LoRA of {len(lora) // 2} projections for {config.base_model_name_or_path}",
+        f"{folder}: LoRA of {len(lora) // 2} projections for {base}{' with random weights' if random else ''}",
         f"Not in it: {', '.join(absent)}; `speechsong predict` has them all",
     ]
+    if random:
+        made = f"{encoders.FAMILIES[description['family']]}Model(its config)"
+        lines.append(f"The weights are those of {made} after torch.manual_seed({encoders.RANDOM_SEED})")
     if description.get("family") == "wavlm":
         lines.append("transformers' WavLM reads bare weights: call merge_adapter() after PeftModel.from_pretrained")
     return "\n".join(lines)
@@ -123,38 +129,58 @@ def predict(checkpoint: str | Path, audio: list[str], folder: str | Path | None 
     UserError
         Where checkpoint, encoder or a recording cannot be used.
     """
+    parameters, description = checkpoints.read(checkpoint)
+    if description["encoder"].get("control") == "log-mel":
+        from speechsong import acoustic
+
+        pooled = np.stack([acoustic.summary(acoustic.frames(path))[None] for path in audio])
+        logits = _classify(checkpoint, parameters, description, pooled)
+    else:
+        logits = _encode(checkpoint, parameters, description, audio, folder)
+    logits = np.array(logits, dtype=float)
+    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return description["emotions"], chances / chances.sum(axis=1, keepdims=True)
+
+
+def _encode(
+    checkpoint: str | Path, parameters: dict, description: dict, audio: list[str], folder: str | Path | None
+) -> np.ndarray:
     import torch
 
-    from speechsong import adapt, adapters, encoders
+    from speechsong import adapters, encoders
 
-    parameters, description = checkpoints.read(checkpoint)
     encoder = encoders.load(
         folder or _encoder_folder(checkpoint, description),
         name=description["model"],
         layers=description["blocks"],
         window_seconds=description["window_seconds"],
         device="auto",
+        random=description["encoder"].get("control") == "random",
     )
-    emotions, layers = description["emotions"], description["layers"]
-    if description["approach"] == "peft":
-        settings = description["settings"]
-        options = {key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")}
-        model = adapters.Adapted(encoder, adapters.Settings(**options, layers=tuple(layers)), len(emotions), 0)
-        checkpoints.check_shapes(checkpoint, parameters, model.trained())
-        adapters.load(model, parameters)
-        with torch.no_grad():
-            logits = [model([adapters.front(encoder, path)])[0].cpu().numpy() for path in audio]
-    else:
-        learner = adapt.LinearLearner(
-            description["approach"] == "ws", encoder.width, len(emotions), len(layers), adapt.Training(1, 1, 0, 1), 0
-        )
-        checkpoints.check_shapes(checkpoint, parameters, learner.named)
-        learner.load(parameters)
-        means = np.stack([adapters.clip_means(encoder, adapters.front(encoder, path), layers) for path in audio])
-        logits = learner.classify(means if learner.weighted else means.mean(axis=1))
-    logits = np.array(logits, dtype=float)
-    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return emotions, chances / chances.sum(axis=1, keepdims=True)
+    layers = description["layers"]
+    if description["approach"] != "peft":
+        means = [adapters.clip_means(encoder, adapters.front(encoder, path), layers) for path in audio]
+        return _classify(checkpoint, parameters, description, np.stack(means))
+    settings = description["settings"]
+    options = {key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")}
+    classes = len(description["emotions"])
+    model = adapters.Adapted(encoder, adapters.Settings(**options, layers=tuple(layers)), classes, 0)
+    checkpoints.check_shapes(checkpoint, parameters, model.trained())
+    adapters.load(model, parameters)
+    with torch.no_grad():
+        return np.stack([model([adapters.front(encoder, path)])[0].cpu().numpy() for path in audio])
+
+
+def _classify(checkpoint: str | Path, parameters: dict, description: dict, means: np.ndarray) -> np.ndarray:
+    """Compute logits of clip means (n, N, d) by a checkpoint of approach baseline or ws."""
+    from speechsong import adapt
+
+    _, layers, width = means.shape
+    weighted = description["approach"] == "ws"
+    learner = adapt.LinearLearner(weighted, width, len(description["emotions"]), layers, adapt.Training(1, 1, 0, 1), 0)
+    checkpoints.check_shapes(checkpoint, parameters, learner.named)
+    learner.load(parameters)
+    return learner.classify(means if weighted else means.mean(axis=1))
 
 
 def _encoder_folder(checkpoint: str | Path, description: dict) -> Path:

@@ -49,9 +49,13 @@ def check(config: dict, schema_file: str | Path) -> None:
                     f"config key `{key}`: there is no `{name}` under `{catalogue}`{closest(name, config[catalogue])}"
                     f" (known: {known})"
                 )
-            _validate(config[catalogue][name], schema["$defs"][kind], schema, f"{catalogue}.{name}")
+            entry = config[catalogue][name]
+            acoustic = kind == "encoder" and isinstance(entry, dict) and is_acoustic(entry)
+            _validate(entry, schema["$defs"]["acoustic" if acoustic else kind], schema, f"{catalogue}.{name}")
     for name in config["models"]:
         encoder = config["encoders"][name]
+        if is_acoustic(encoder):
+            continue
         if is_on_hub(encoder) and not encoder.get("revision"):
             raise UserError(
                 f"config key `encoders.{name}.checkpoint`: there is no folder {encoder['checkpoint']}; correct it, or, "
@@ -62,6 +66,10 @@ def check(config: dict, schema_file: str | Path) -> None:
             raise UserError(
                 f"config key `adapt.layers`: {beyond[0]}, but encoder `{name}` has {encoder['layers']} layers"
             )
+    if "baseline" not in config["adapt"]["approaches"] and all(
+        is_acoustic(config["encoders"][m]) for m in config["models"]
+    ):
+        raise UserError("config key `adapt.approaches`: log-mel spectra have only the approach baseline; add it")
     names = [*config["domains"], *(f"{a}-{b}" for a in config["domains"] for b in config["domains"])]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -94,7 +102,7 @@ def _line(error: ValidationError, where: str) -> str:
     return f"config key `{path}`: {error.message}"
 
 
-def checkpoint_files(name: str, checkpoint: str) -> list[str]:
+def checkpoint_files(name: str, checkpoint: str, weights: bool = True) -> list[str]:
     """List the files of a local checkpoint that its encoder is loaded from.
 
     Parameters
@@ -103,6 +111,8 @@ def checkpoint_files(name: str, checkpoint: str) -> list[str]:
         The encoder's name in the catalogue, for messages.
     checkpoint
         A folder in transformers' layout.
+    weights
+        Whether its weights are read.
 
     Raises
     ------
@@ -111,11 +121,13 @@ def checkpoint_files(name: str, checkpoint: str) -> list[str]:
     """
     folder = Path(checkpoint)
     known = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-    weights = [weight for weight in known if (folder / weight).is_file()][:1]
-    needed = ["config.json", "preprocessor_config.json", *(weights or known[:1])]
-    if weights == ["model.safetensors.index.json"]:
-        index = json.loads((folder / weights[0]).read_text(encoding="utf-8"))
-        needed += sorted(set(index["weight_map"].values()))
+    needed = ["config.json", "preprocessor_config.json"]
+    if weights:
+        found = [file for file in known if (folder / file).is_file()][:1]
+        needed += found or known[:1]
+        if found == ["model.safetensors.index.json"]:
+            index = json.loads((folder / found[0]).read_text(encoding="utf-8"))
+            needed += sorted(set(index["weight_map"].values()))
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:
         raise UserError(
@@ -127,4 +139,11 @@ def checkpoint_files(name: str, checkpoint: str) -> list[str]:
 
 def is_on_hub(encoder: dict) -> bool:
     """Whether an encoder's checkpoint is a name on the hub, rather than a folder here or one that will be made."""
-    return encoder.get("source") != "demo" and not Path(encoder["checkpoint"]).is_dir()
+    if is_acoustic(encoder) or encoder.get("source") == "demo":
+        return False
+    return not Path(encoder["checkpoint"]).is_dir()
+
+
+def is_acoustic(encoder: dict) -> bool:
+    """Whether an entry of the catalogue is the log-mel baseline, which has no checkpoint and no blocks."""
+    return encoder.get("control") == "log-mel"

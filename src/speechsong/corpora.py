@@ -7,6 +7,7 @@ workflow lists recordings when it is read, so this module imports nothing heavy.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import re
@@ -163,7 +164,7 @@ def scan(name: str, corpus: dict) -> list[Recording]:
     Raises
     ------
     UserError
-        Where a name is not RAVDESS's, or a clip is there twice.
+        Where a name is not RAVDESS's or has braces, or a clip is there twice.
     """
     if corpus["reader"] == "table":
         recordings = read_table(corpus["table"], corpus.get("root"))
@@ -171,6 +172,10 @@ def scan(name: str, corpus: dict) -> list[Recording]:
         recordings = read_ravdess(files_below(corpus["root"]), corpus["channel"])
     seen: dict[str, str] = {}
     for recording in recordings:
+        if "{" in recording.path or "}" in recording.path:
+            raise UserError(
+                f"corpus `{name}`: {recording.path!r}: braces in a name would be wildcards of the workflow; rename it"
+            )
         if recording.clip_id in seen:
             raise UserError(
                 f"corpus `{name}`: clip {recording.clip_id} is there twice, as {seen[recording.clip_id]} and "
@@ -238,7 +243,20 @@ def speaker_blocks(speakers: set[str], blocks: int) -> dict[str, int]:
     return {speaker: i % count for i, speaker in enumerate(sorted(speakers))}
 
 
-def among(domain: str, corpus: dict, paths: list[str]) -> list[Recording]:
-    """List those recordings of a corpus whose files are among `paths`."""
-    wanted = set(map(str, paths))
-    return [r for r in scan(domain, corpus) if r.path in wanted]
+def used(config: dict) -> dict[str, list[Recording]]:
+    """List the recordings of each domain that a run uses, all of which are there; parameters as in `planning.plan`."""
+    found = {domain: scan(domain, config["corpora"][domain]) for domain in config["domains"]}
+    return select(found, config["emotions"], config["speakers"] == "paired")[0]
+
+
+def digest(recordings: list[Recording]) -> str:
+    """Sum up what is said of recordings, and sizes and times of their files, so that a change of any one shows."""
+    sums = hashlib.sha256()
+    for recording in recordings:
+        try:
+            found = Path(recording.path).stat()
+        except FileNotFoundError:  # still to be fetched
+            sums.update(repr(recording).encode())
+        else:
+            sums.update(repr((recording, found.st_size, found.st_mtime_ns)).encode())
+    return sums.hexdigest()[:16]

@@ -69,7 +69,7 @@ def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> E
     Raises
     ------
     UserError
-        Where a recording cannot be used.
+        Where a recording cannot be used, or the GPU has no memory for a single window.
     """
     import torch
 
@@ -156,18 +156,25 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
     """Run the windows of some clips of one block: add to the sums, write clip means into `result`."""
     import torch
 
-    from speechsong import encoders
-
     windows = sorted(windows, key=lambda window: len(window[1]))
     members = sorted({i for i, _ in windows})
     totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=encoder.device)
     place = {i: k for k, i in enumerate(members)}
-    while windows:
-        batch = _take(windows, round(BATCH_SECONDS * encoder.rate))
-        fronts, lengths = zip(*(encoders.front(encoder, w) for _, w in batch), strict=True)
-        longest = max(map(len, fronts))
-        lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
-        valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
+    waiting: list[list[tuple[int, np.ndarray]]] = []
+    while windows or waiting:
+        batch = waiting.pop() if waiting else _take(windows, round(BATCH_SECONDS * encoder.rate))
+        # all states before any of them counts: a batch that memory does not hold has left nothing behind
+        states, lengths = _states(encoder, batch)
+        if states is None:
+            if len(batch) == 1:
+                raise UserError(
+                    f"clip {result.clips[batch[0][0]]}: {len(batch[0][1]) / encoder.rate:.1f} s of it are too much at "
+                    f"once for the GPU's memory; let nothing else use the GPU, lower `encoders.{encoder.name}."
+                    "window_seconds`, or set `device: cpu`"
+                )
+            files.log.info("the GPU is out of memory with %d windows at once; going on with half of them", len(batch))
+            waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            continue
         # row k sums the frames of member k: a product is faster than adding row by row
         owner = torch.zeros(len(members), sum(lengths), dtype=torch.float64, device=encoder.device)
         column = 0
@@ -176,13 +183,29 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
             result.frames[i] += length
             column += length
         sums.count += column
-        # one state at a time: the next one may take its place in memory
-        for state, padded in enumerate(encoders.blocks(encoder, list(fronts))):
-            frames = padded.flatten(0, 1).index_select(0, valid).double()
+        for state, single in enumerate(states):
+            frames = single.double()
             totals[state] += owner @ frames
             sums.add(state, frames)
     counts = torch.from_numpy(result.frames[members]).to(encoder.device)
     result.pooled[:, members] = (totals / counts[:, None]).float().cpu().numpy()
+
+
+def _states(encoder, batch: list[tuple[int, np.ndarray]]) -> tuple[list | None, list[int]]:
+    """Compute the frames (m, d) of every hidden state of a batch, and how many each window has; None without memory."""
+    import torch
+
+    from speechsong import encoders
+
+    try:
+        fronts, lengths = zip(*(encoders.front(encoder, w) for _, w in batch), strict=True)
+        longest = max(map(len, fronts))
+        lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
+        valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
+        states = encoders.blocks(encoder, list(fronts))
+        return [padded.flatten(0, 1).index_select(0, valid) for padded in states], list(lengths)
+    except torch.OutOfMemoryError:
+        return None, []
 
 
 def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, np.ndarray]]:
@@ -219,6 +242,7 @@ def attributes(encoder, entry: dict, emotion: str) -> dict:
     return {
         "encoder": entry["checkpoint"],
         "revision": entry.get("revision") or "local",
+        "control": entry.get("control") or "none",
         "emotion": emotion,
         "sample_rate": encoder.rate,
         "frame_rate": encoder.rate / encoder.hop,

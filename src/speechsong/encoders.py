@@ -36,6 +36,8 @@ FAMILIES = {
     "data2vec-audio": "Data2VecAudio",
     "whisper": "Whisper",
 }
+# of the weights of the control
+RANDOM_SEED = 0
 # what a checkpoint may hold beyond the encoder: heads of pre-training, recognition and classification
 _HEADS = re.compile(
     r"(lm_head|ctc_proj|quantizer|project_q|project_hid|final_proj|label_embs_concat|proj_out|projector|classifier"
@@ -94,7 +96,9 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, device: str = "cpu") -> Encoder:
+def load(
+    folder: str | Path, *, name: str, layers: int, window_seconds: float, device: str = "cpu", random: bool = False
+) -> Encoder:
     """Load an encoder from a local folder in transformers' layout. No code in the folder is run.
 
     Parameters
@@ -109,6 +113,9 @@ def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, d
         Longer clips are cut into windows of this length.
     device
         "auto", "cpu", "cuda" or "cuda:1" and so on.
+    random
+        Draw the weights as transformers starts training with, always the same ones; those in the folder, if any, are
+        not read. What such a control lacks is pre-training.
 
     Returns
     -------
@@ -146,7 +153,7 @@ def load(folder: str | Path, *, name: str, layers: int, window_seconds: float, d
     blocks = config.encoder_layers if family == "whisper" else config.num_hidden_layers
     if blocks != layers:
         raise UserError(f"{folder}: the encoder has {blocks} layers, `{key}.layers` says {layers}; correct the key")
-    model = _load_weights(model_class, folder, config, key)
+    model = _random_weights(model_class, config) if random else _load_weights(model_class, folder, config, key)
     if family == "whisper":
         model = model.get_encoder()
     model.eval().requires_grad_(False)
@@ -231,6 +238,13 @@ def _load_weights(model_class: type, folder: Path, config: object, key: str) -> 
             f"{', ...' if len(extra) > 3 else ''}); set `{key}.checkpoint` to a checkpoint of a supported family"
         )
     return model
+
+
+def _random_weights(model_class: type, config: object) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        # not torch.manual_seed, which would also seed a GPU and leave it so
+        torch.default_generator.manual_seed(RANDOM_SEED)
+        return model_class(config)
 
 
 def prepare(encoder: Encoder, samples: np.ndarray) -> list[np.ndarray]:

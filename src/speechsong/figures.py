@@ -42,6 +42,8 @@ plt.rcParams.update(
         "figure.dpi": 100,
         "savefig.dpi": 300,
         "pdf.fonttype": 42,
+        # names inside an SVG are drawn from this, not from chance
+        "svg.hashsalt": "speechsong",
     }
 )
 
@@ -57,6 +59,11 @@ def emotion_style(emotion: str, others: list[str]) -> dict:
     return {"color": _PALETTE[i], "marker": _MARKERS[i]}
 
 
+def model_style(i: int) -> dict:
+    """Colour and marker of the i-th encoder."""
+    return {"color": _MODEL_COLOURS[i % len(_MODEL_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+
+
 def save(figure: Figure, paths: list[str], notice: str) -> None:
     """Write a figure to each path, in the format of its suffix, without a date, so that bytes repeat."""
     if notice:
@@ -65,7 +72,7 @@ def save(figure: Figure, paths: list[str], notice: str) -> None:
         place = figure.transFigure.inverted().transform((0, below))[1]
         figure.text(0.5, place, notice, ha="center", va="top", fontsize=6, color="#B00000")
     for path in paths:
-        metadata = {"CreationDate": None} if Path(path).suffix == ".pdf" else None
+        metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(Path(path).suffix)
         with files.atomic(path) as temporary:
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.03, metadata=metadata)
     plt.close(figure)
@@ -81,25 +88,33 @@ def _panels(rows: int, columns: int, height: float, **options) -> tuple[Figure, 
     return figure, axes
 
 
-def probe_layers(probes: pd.DataFrame) -> Figure:
+def _percent(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Numbered layers of one metric, ascending, in %."""
+    some = metrics[(metrics["metric"] == metric) & ~metrics["layer"].isin(["mean", "selected"])]
+    numbers = {column: 100 * some[column] for column in ("value", "low", "high")}
+    return some.assign(layer=some["layer"].astype(int), **numbers).sort_values("layer")
+
+
+def probe_layers(metrics: pd.DataFrame, emotions: list[str]) -> Figure:
     """Draw accuracy by layer: a column a domain, a row a protocol, a line an encoder (the paper's Fig. 1).
 
     Parameters
     ----------
-    probes
-        Rows of probe CSVs. Lines are means over seeds, bands their range.
+    metrics
+        Rows of `evaluation.measure` on probes. Lines are pooled over seeds, bands 95 % intervals over speakers.
+    emotions
+        The classes, for the level of chance.
     """
-    domains, protocols, models = (list(probes[c].unique()) for c in ("domain", "protocol", "model"))
-    chance = 100 / sum(c.startswith("recall_") for c in probes.columns)
+    domains, protocols, models = (list(metrics[c].unique()) for c in ("test_domain", "protocol", "model"))
+    accuracy = _percent(metrics, "accuracy")
     figure, axes = _panels(len(protocols), len(domains), 0.55 + 1.3 * len(protocols), sharey=True)
     for row, protocol in zip(axes, protocols, strict=True):
         for axis, domain in zip(row, domains, strict=True):
-            some = probes[(probes["domain"] == domain) & (probes["protocol"] == protocol)]
+            some = accuracy[(accuracy["test_domain"] == domain) & (accuracy["protocol"] == protocol)]
             for i, model in enumerate(models):
-                by_layer = 100 * some[some["model"] == model].groupby("layer")["accuracy"].agg(["mean", "min", "max"])
-                style = {"color": _MODEL_COLOURS[i % len(_MODEL_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
-                _line(axis, by_layer.index, by_layer["mean"], (by_layer["min"], by_layer["max"]), model, style)
-            axis.axhline(chance, color="black", lw=0.7, ls=":")
+                line = some[some["model"] == model]
+                _line(axis, line["layer"], line["value"], (line["low"], line["high"]), model, model_style(i))
+            axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
             axis.set_title(f"{domain}, {protocol} split")
         row[0].set_ylabel("Accuracy (%)")
     for axis in axes[-1]:
@@ -109,31 +124,123 @@ def probe_layers(probes: pd.DataFrame) -> Figure:
     return figure
 
 
-def probe_emotions(probes: pd.DataFrame, emotions: list[str]) -> Figure:
+def probe_emotions(metrics: pd.DataFrame, emotions: list[str]) -> Figure:
     """Draw the recall of each emotion by layer: a column a domain, a row an encoder (the paper's Fig. 2).
 
     Parameters
     ----------
-    probes
-        Rows of probe CSVs of one protocol. Lines are means over seeds, bands one standard deviation either way.
+    metrics
+        Rows of `evaluation.measure` on probes, of one protocol. Lines are pooled over seeds, bands 95 % intervals
+        over speakers.
     emotions
         In the order of the legend.
     """
-    domains, models = (list(probes[c].unique()) for c in ("domain", "model"))
-    protocol = probes["protocol"].iloc[0]
+    domains, models = (list(metrics[c].unique()) for c in ("test_domain", "model"))
+    protocol = metrics["protocol"].iloc[0]
     figure, axes = _panels(len(models), len(domains), 0.7 + 1.35 * len(models), sharey=True)
     for row, model in zip(axes, models, strict=True):
         for axis, domain in zip(row, domains, strict=True):
-            some = probes[(probes["model"] == model) & (probes["domain"] == domain)]
+            some = metrics[(metrics["model"] == model) & (metrics["test_domain"] == domain)]
             for emotion in emotions:
-                by_layer = 100 * some.groupby("layer")[f"recall_{emotion}"].agg(["mean", "std"]).fillna({"std": 0})
-                low, high = by_layer["mean"] - by_layer["std"], by_layer["mean"] + by_layer["std"]
-                _line(axis, by_layer.index, by_layer["mean"], (low, high), emotion, emotion_style(emotion, emotions))
+                line = _percent(some, f"recall_{emotion}")
+                band = (line["low"], line["high"])
+                _line(axis, line["layer"], line["value"], band, emotion, emotion_style(emotion, emotions))
             axis.set_title(f"{model}, {domain}")
         row[0].set_ylabel("Recall (%)")
     for axis in axes[-1]:
         axis.set_xlabel(f"Layer ({protocol} split)")
     axes[0][0].set_ylim(-2, 102)
+    _legend_below(figure, axes[0][0])
+    return figure
+
+
+def adapt(stages: pd.DataFrame, emotions: list[str]) -> Figure:
+    """Draw what two stages give beside what they are to be judged by: a column a target, a row a protocol.
+
+    Parameters
+    ----------
+    stages
+        From `tables.two_stages`. Bars are 95 % intervals over speakers.
+    emotions
+        The classes, for the level of chance.
+    """
+    marks = {
+        "direct": ("target alone", "#8A8A8A", "o", "white"),
+        "equal_budget": ("target twice", "#0072B2", "s", "white"),
+        "stage_two": ("other domain, then target", "#D55E00", "D", "#D55E00"),
+    }
+    targets, protocols = list(stages["target"].unique()), list(stages["protocol"].unique())
+    return _dots(stages, "protocol", protocols, "target", targets, ["model", "approach"], marks, 100 / len(emotions))
+
+
+def leakage(results: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the random split beside the speaker split: a column a domain.
+
+    Parameters
+    ----------
+    results
+        From `evaluation.leakage`. Bars are 95 % intervals over speakers.
+    domains
+    emotions
+        The classes, for the level of chance.
+    """
+    marks = {
+        "random": ("random split: people on both sides", "#D55E00", "o", "white"),
+        "speaker": ("speaker split: new people", "#0072B2", "s", "#0072B2"),
+    }
+    own = results["test_domain"] == results["target"].where(results["target"] != "", results["source"])
+    shown = results[own & results["layer"].fillna("").isin(["", "selected"]) & (results["source"] != results["target"])]
+    kind = shown["approach"].where(shown["target"] == "", shown["approach"] + ", two stages")
+    return _dots(
+        shown.assign(kind=kind, row=""),
+        "row",
+        [""],
+        "test_domain",
+        domains,
+        ["model", "kind"],
+        marks,
+        100 / len(emotions),
+    )
+
+
+def _dots(
+    table: pd.DataFrame,
+    row: str,
+    rows: list[str],
+    column: str,
+    columns: list[str],
+    names: list[str],
+    marks: dict[str, tuple[str, str, str, str]],
+    chance: float,
+) -> Figure:
+    """Draw numbers with intervals as dots: a panel a value of `row` and `column`, a line of dots what `names` name."""
+    labels = [" ".join(values) for values in table[names].drop_duplicates().itertuples(index=False)]
+    figure, axes = plt.subplots(
+        len(rows),
+        len(columns),
+        figsize=(1.6 * COLUMN, 0.7 + len(rows) * (0.35 + 0.2 * len(labels))),
+        squeeze=False,
+        layout="constrained",
+        sharex=True,
+        sharey=True,
+    )
+    for i, of_row in enumerate(rows):
+        for j, of_column in enumerate(columns):
+            axis = axes[i][j]
+            some = table[(table[row] == of_row) & (table[column] == of_column)]
+            places = {label: place for place, label in enumerate(labels)}
+            at = some[names].agg(" ".join, axis=1).map(places)
+            for k, (name, (label, colour, marker, face)) in enumerate(marks.items()):
+                y = at + 0.22 * (k - (len(marks) - 1) / 2)
+                axis.hlines(y, some[f"{name}_low"], some[f"{name}_high"], color=colour, lw=0.9)
+                axis.plot(some[name], y, marker, color=colour, mfc=face, label=label, ls="", ms=3.2, mew=0.8)
+            axis.axvline(chance, color="black", lw=0.7, ls=":")
+            axis.set_yticks(range(len(labels)), labels)
+            axis.set_title(", ".join(filter(None, (of_column, f"{of_row} split" if of_row else ""))))
+            axis.set_xlim(0, 100)
+    axes[0][0].set_ylim(len(labels) - 0.5, -0.5)
+    for axis in axes[-1]:
+        axis.set_xlabel("Accuracy (%)")
     _legend_below(figure, axes[0][0])
     return figure
 
@@ -169,6 +276,12 @@ def fad(distances: pd.DataFrame, domains: list[str]) -> Figure:
 
 
 def _line(axis: plt.Axes, x: pd.Series, y: pd.Series, band: tuple, label: str, style: dict) -> None:
+    if len(x) == 1:
+        # the log-mel baseline has no layers: a level across those of the others
+        low, high = (edge.iloc[0] for edge in band)
+        axis.axhline(y.iloc[0], label=label, clip_on=False, **style | {"linestyle": "--"})
+        axis.axhspan(low, high, color=style["color"], alpha=0.12, lw=0)
+        return
     axis.plot(x, y, label=label, **style)
     axis.fill_between(x, *band, color=style["color"], alpha=0.12, lw=0)
 

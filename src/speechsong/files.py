@@ -58,6 +58,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        with temporary.open("rb") as stream:
+            # or a power cut may leave the new name with nothing in it
+            os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
         if _is_full(error):
@@ -148,6 +151,11 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def stamps(paths: list[str]) -> list[list]:
+    """Give the path, size and time of each file: what tells that one was replaced."""
+    return [[str(path), Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in paths]
 
 
 def write_rows(path: str | Path, rows: list[dict]) -> None:

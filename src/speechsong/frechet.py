@@ -18,6 +18,7 @@ from scipy.linalg.lapack import dpstrf
 
 from speechsong.embeddings import read_blocks
 from speechsong.files import UserError
+from speechsong.jackknife import jackknife
 from speechsong.moments import Blocks, Moments, join
 
 
@@ -103,40 +104,35 @@ class Estimate:
         Jackknife correction of the bias that a finite sample brings; NaN where one block holds all frames.
     std_error : float
         Jackknife standard error; NaN where one block holds all frames.
+    left_out : list of LeftOut
+        What both are computed from.
     """
 
     distance: Distance
     corrected: float
     std_error: float
+    left_out: list[LeftOut]
 
 
-def jackknife(value: float, left_out: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
-    """Correct an estimate and find its variance by the delete-m_j jackknife.
+@dataclass(frozen=True)
+class LeftOut:
+    """The FAD without one block.
 
-    For blocks of unequal size (Busing, Meijer and van der Leeden 1999, "Delete-m jackknife for unequal m", eqs. 5-7).
-
-    Parameters
+    Attributes
     ----------
-    value : float
-        The estimate from all data.
-    left_out : ndarray (g,)
-        The estimate without block j.
-    sizes : ndarray (g,)
-        Observations m_j in each block.
-
-    Returns
-    -------
-    tuple of float
-        The corrected estimate and its variance; NaN where g < 2.
+    side : int or None
+        The domain that lacks the block, 0 or 1; None where both do.
+    block : int
+    frames : int
+        The block's, m_j of the jackknife; those of both domains where both lack it.
+    fad : float
+        NaN where a domain has fewer than two frames left.
     """
-    g = len(left_out)
-    if g < 2:
-        return float("nan"), float("nan")
-    h = sizes.sum() / sizes
-    corrected = g * value - np.sum((1 - 1 / h) * left_out)
-    pseudo = h * value - (h - 1) * left_out
-    variance = np.mean((pseudo - corrected) ** 2 / (h - 1))
-    return float(corrected), float(variance)
+
+    side: int | None
+    block: int
+    frames: int
+    fad: float
 
 
 def estimate(a: Blocks, b: Blocks, *, paired: bool) -> Estimate:
@@ -164,36 +160,130 @@ def estimate(a: Blocks, b: Blocks, *, paired: bool) -> Estimate:
         if moments.count < 2:
             raise UserError("FAD needs at least two frames on each side; add recordings to this emotion")
     distance = frechet(whole_a, whole_b)
-    if any((whole.count - side.count < 2).any() for whole, side in ((whole_a, a), (whole_b, b))):
-        return Estimate(distance, float("nan"), float("nan"))  # without one block nothing is left to compare
-    if paired:
-        sizes = a.count + b.count
-        used = np.flatnonzero(sizes)
-        left_out = [
-            frechet(a.merge(_without(j, a)), b.merge(_without(j, b))).fad if len(used) > 1 else np.nan for j in used
-        ]
-        corrected, variance = jackknife(distance.fad, np.array(left_out), sizes[used])
-        return Estimate(distance, corrected, float(np.sqrt(variance)))
+    sides = [None] if paired else [0, 1]
+    left_out: list[LeftOut] = []
     corrected, variance = distance.fad, 0.0
-    for blocks, other, swapped in ((a, whole_b, False), (b, whole_a, True)):
-        used = np.flatnonzero(blocks.count)
-        left_out = []
-        for j in used if len(used) > 1 else []:
-            rest = blocks.merge(_without(j, blocks))
-            left_out.append(frechet(other, rest).fad if swapped else frechet(rest, other).fad)
-        one_sided, one_variance = jackknife(distance.fad, np.array(left_out), blocks.count[used])
+    for side in sides:
+        sizes = a.count + b.count if paired else (a, b)[side].count
+        used = np.flatnonzero(sizes)
+        values = []
+        for j in used:
+            rest_a = whole_a if side == 1 else a.merge(np.arange(len(a.count)) != j)
+            rest_b = whole_b if side == 0 else b.merge(np.arange(len(b.count)) != j)
+            values.append(_fad(rest_a, rest_b))
+        left_out += [LeftOut(side, int(j), int(sizes[j]), value) for j, value in zip(used, values, strict=True)]
+        one_sided, one_variance = jackknife(distance.fad, np.array(values), sizes[used])
         corrected += one_sided - distance.fad
         variance += one_variance
-    return Estimate(distance, corrected, float(np.sqrt(variance)))
+    return Estimate(distance, corrected, float(np.sqrt(variance)), left_out)
 
 
-def _without(j: int, blocks: Blocks) -> np.ndarray:
-    keep = np.ones(len(blocks.count), dtype=bool)
-    keep[j] = False
-    return keep
+def _fad(a: Moments, b: Moments) -> float:
+    """FAD of parts of the data; NaN where one has fewer than the two frames that a covariance needs."""
+    return frechet(a, b).fad if min(a.count, b.count) > 1 else float("nan")
 
 
-def run(domains: list[str], files: dict[str, tuple[str, str]], *, paired: bool) -> list[dict]:
+HALVINGS = 2
+SEED = 0
+
+
+def orders(a: int, b: int, *, paired: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw the orders of blocks that `scale` and `matched` go by: the same for every emotion, layer and model.
+
+    Parameters
+    ----------
+    a, b
+        How many blocks the two domains have.
+    paired
+        Whether block j holds the same people in both, so that both have the same order.
+
+    Returns
+    -------
+    list of HALVINGS pairs of ndarray (a,) and (b,)
+        Permutations of the blocks.
+    """
+    rng = np.random.default_rng(SEED)
+    drawn = []
+    for _ in range(HALVINGS):
+        first = rng.permutation(a)
+        drawn.append((first, first if paired else rng.permutation(b)))
+    return drawn
+
+
+def scale(a: Blocks, b: Blocks, drawn: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
+    """Compute FADs between halves of the speakers, within each domain and across: what "close" is read against.
+
+    All compare half of the blocks with the other half: samples are as large and people are different in each, so that
+    within and across differ in the domains alone.
+
+    Parameters
+    ----------
+    a, b
+        Speaker blocks of the two domains.
+    drawn
+        From `orders`; the first half of an order against the second.
+
+    Returns
+    -------
+    tuple of float
+        Within A, within B and across (one half from A, the other from B, both ways), means over the halvings; NaN where
+        a half has fewer than two frames.
+    """
+    within_a, within_b, across = [], [], []
+    for order_a, order_b in drawn:
+        a1, a2 = (a.merge(_mask(half, a)) for half in np.array_split(order_a, 2))
+        b1, b2 = (b.merge(_mask(half, b)) for half in np.array_split(order_b, 2))
+        within_a.append(_fad(a1, a2))
+        within_b.append(_fad(b1, b2))
+        across += [_fad(a1, b2), _fad(a2, b1)]
+    return float(np.mean(within_a)), float(np.mean(within_b)), float(np.mean(across))
+
+
+def matched(
+    a: list[Blocks], b: list[Blocks], share: float, order: tuple[np.ndarray, np.ndarray], *, paired: bool
+) -> float:
+    """Compute the FAD of a share of the data, taken by whole blocks.
+
+    Parameters
+    ----------
+    a, b
+        Speaker blocks of the two domains: one set for an emotion, several for emotions together, which then take turns,
+        a block each.
+    share
+        Of all the data, 0 to 1.
+    order
+        One of `orders`; blocks are taken from its start and, in a second draw, from its end.
+    paired
+        Whether the same blocks count as having frames in both domains.
+
+    Returns
+    -------
+    float
+        Mean of the two draws; NaN where one has fewer than two frames in a domain.
+    """
+    counts = [sum(part.count for part in parts) for parts in (a, b)]
+    if paired:
+        counts = [counts[0] + counts[1]] * 2
+    used = [one[count[one] > 0] for one, count in zip(order, counts, strict=True)]
+    # emotions turn round too: where there are fewer blocks than emotions, the last ones come first
+    draws = [
+        [_take(parts[::step], one[::step], share) for parts, one in zip((a, b), used, strict=True)] for step in (1, -1)
+    ]
+    return float(np.mean([_fad(*draw) for draw in draws]))
+
+
+def _mask(chosen: np.ndarray, blocks: Blocks) -> np.ndarray:
+    return np.isin(np.arange(len(blocks.count)), chosen)
+
+
+def _take(parts: list[Blocks], order: np.ndarray, share: float) -> Moments:
+    n = len(parts)
+    taken = order[: max(1, round(share * n * len(order)))]
+    pieces = [part.merge(_mask(taken[i::n], part)) for i, part in enumerate(parts)]
+    return Blocks(*(np.stack([getattr(p, name) for p in pieces]) for name in ("count", "mean", "scatter"))).merge()
+
+
+def run(domains: list[str], files: dict[str, tuple[str, str]], *, paired: bool) -> tuple[list[dict], list[dict]]:
     """Compute the FAD of every emotion and of all together, for one model and layer.
 
     Parameters
@@ -207,16 +297,27 @@ def run(domains: list[str], files: dict[str, tuple[str, str]], *, paired: bool) 
 
     Returns
     -------
-    list of dict
-        A row an emotion, the last one `all`: emotion, fad, fad_corrected, std_error, mean_term,
-        covariance_term, clips and frames of each domain.
+    rows : list of dict
+        A row an emotion, the last one `all`: emotion, fad, fad_corrected, std_error, mean_term, covariance_term, clips
+        and frames of each domain, then fad_matched, fad_within_A, fad_within_B, fad_across (`matched`, `scale`). Sets
+        are matched to the emotion that has the fewest clips, n_a n_b / (n_a + n_b) of them: what the bias goes by.
+    left_out : list of dict
+        A row an emotion and block: emotion, side (the domain without the block, or `both`), block, frames,
+        fad_left_out.
     """
-    sides = {emotion: [read_blocks(path) for path in pair] for emotion, pair in files.items()}
-    columns = list(zip(*sides.values(), strict=True))
-    sides["all"] = [(join([b for b, _ in column]), sum(clips for _, clips in column)) for column in columns]
-    rows = []
-    for emotion, ((a, clips_a), (b, clips_b)) in sides.items():
+    read = {emotion: [read_blocks(path) for path in pair] for emotion, pair in files.items()}
+    sets = {emotion: ([a], [b]) for emotion, ((a, _), (b, _)) in read.items()}
+    clips = {emotion: (in_a, in_b) for emotion, ((_, in_a), (_, in_b)) in read.items()}
+    sets["all"] = tuple([parts[side][0] for parts in read.values()] for side in (0, 1))
+    clips["all"] = tuple(sum(column) for column in zip(*clips.values(), strict=True))
+    sizes = {emotion: in_a * in_b / (in_a + in_b) for emotion, (in_a, in_b) in clips.items()}
+    drawn = orders(*(len(parts[0].count) for parts in sets["all"]), paired=paired)
+    rows, left_out = [], []
+    for emotion, parts in sets.items():
+        a, b = (join(side) if len(side) > 1 else side[0] for side in parts)
         found = estimate(a, b, paired=paired)
+        share = min(sizes.values()) / sizes[emotion]
+        within_a, within_b, across = scale(a, b, drawn)
         rows.append(
             {
                 "emotion": emotion,
@@ -225,10 +326,24 @@ def run(domains: list[str], files: dict[str, tuple[str, str]], *, paired: bool) 
                 "std_error": found.std_error,
                 "mean_term": found.distance.mean_term,
                 "covariance_term": found.distance.covariance_term,
-                f"clips_{domains[0]}": clips_a,
-                f"clips_{domains[1]}": clips_b,
+                f"clips_{domains[0]}": clips[emotion][0],
+                f"clips_{domains[1]}": clips[emotion][1],
                 f"frames_{domains[0]}": int(a.count.sum()),
                 f"frames_{domains[1]}": int(b.count.sum()),
+                "fad_matched": matched(*parts, share, drawn[0], paired=paired) if share < 1 else found.distance.fad,
+                f"fad_within_{domains[0]}": within_a,
+                f"fad_within_{domains[1]}": within_b,
+                "fad_across": across,
             }
         )
-    return rows
+        left_out += [
+            {
+                "emotion": emotion,
+                "side": "both" if one.side is None else domains[one.side],
+                "block": one.block,
+                "frames": one.frames,
+                "fad_left_out": one.fad,
+            }
+            for one in found.left_out
+        ]
+    return rows, left_out

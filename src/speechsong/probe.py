@@ -48,10 +48,13 @@ class Result:
         Of the test part, in its order.
     best_epoch : int
         Counted from 1.
+    validation : float
+        Accuracy on the validation part after that epoch.
     """
 
     logits: np.ndarray
     best_epoch: int
+    validation: float
 
 
 BETAS = (0.9, 0.999)
@@ -131,8 +134,8 @@ def train(
                     best[p] = (float(value), epoch)
                     kept[p] = weights[p]
     results: list[Result | None] = [None] * len(probes)
-    for position, probe, weight, (_, epoch) in zip(order, probes, kept, best, strict=True):
-        results[position] = Result(inputs[probe.test] @ weight, epoch)
+    for position, probe, weight, (accuracy, epoch) in zip(order, probes, kept, best, strict=True):
+        results[position] = Result(inputs[probe.test] @ weight, epoch, accuracy)
     return results
 
 
@@ -212,7 +215,7 @@ def run(
     -------
     table : list of dict
         A row a split: the labels, protocol, seed, accuracy, uar, best_epoch, n_train, n_validation, n_test,
-        recall_{emotion}.
+        recall_{emotion}, validation (the accuracy on the validation part that chose the epoch).
     predictions : list of dict
         A row a split and test clip: the labels, protocol, seed, clip_id, true, predicted, logit_{emotion}.
     """
@@ -246,6 +249,7 @@ def run(
                 "n_test": len(split.test),
             }
             | {f"recall_{emotion}": float(r) for emotion, r in zip(emotions, recall, strict=True)}
+            | {"validation": result.validation}
         )
         for row, t, p, logits in zip(split.test, true, predicted, result.logits, strict=True):
             predictions.append(

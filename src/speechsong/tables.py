@@ -1,74 +1,232 @@
-"""Tables of results: reading what the workflow gathered, and the summaries that papers print."""
+"""Tables of results: reading what the workflow gathered, and the summaries that papers print.
+
+Accuracies are shares in `metrics/` and % in tables. A number X with an interval has the columns X, X_low and X_high in
+the CSV, and one cell, X [low, high], elsewhere.
+"""
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
 from speechsong import files
 
+# columns that hold names: an emotion may be called "none"; only numbers may be missing
+_NAMES = ("model", "approach", "domain", "protocol", "source", "target", "test_domain", "emotion", "metric")
+
 
 def read(paths: list[str]) -> pd.DataFrame:
     """Read gathered CSVs of several models as one table."""
-    # an emotion may be called "none"; only numbers may be missing
-    names = dict.fromkeys(("model", "domain", "protocol", "emotion"), str)
     parts = []
     for path in paths:
         columns = pd.read_csv(path, nrows=0).columns
-        missing = {column: ["", "nan"] for column in columns if column not in names}
-        parts.append(pd.read_csv(path, dtype=names, keep_default_na=False, na_values=missing))
+        missing = {column: ["", "nan"] for column in columns if column not in _NAMES}
+        parts.append(pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str), keep_default_na=False, na_values=missing))
     return pd.concat(parts, ignore_index=True)
 
 
-def best_and_worst(probes: pd.DataFrame) -> pd.DataFrame:
+def _percent(name: str, row: pd.Series) -> dict:
+    return {name: 100 * row["value"], f"{name}_low": 100 * row["low"], f"{name}_high": 100 * row["high"]}
+
+
+def best_and_worst(metrics: pd.DataFrame) -> pd.DataFrame:
     """Summarise probes over the layers of each encoder, as the paper's Tables I and II do.
 
     Parameters
     ----------
-    probes
-        Rows of probe CSVs. Layer 0, the input of the first block, is left out, as in the paper.
+    metrics
+        Rows of `evaluation.measure` on probes.
 
     Returns
     -------
     DataFrame
-        A row a (domain, protocol, model): best and worst layer with their accuracy in %, averaged over
-        the seeds first, the standard deviation over seeds at the best layer, the mean over layers, and the number
-        of seeds.
-        The best layer is picked on the test parts, as in the paper: its accuracy is optimistic.
+        A row a (domain, protocol, model), in %, pooled over seeds, with intervals over speakers: accuracy of the best
+        and the worst layer, and their numbers; the mean over layers; accuracy and UAR of the layer that the validation
+        part selects in every split. Layer 0, the input of the first block, is left out, as in the paper, unless there
+        is no other. The best layer is picked on the test parts, as in the paper: it is optimistic.
     """
-    probes = probes[probes["layer"] > 0]
     rows = []
-    for (domain, protocol, model), group in probes.groupby(["domain", "protocol", "model"], sort=False):
-        by_layer = 100 * group.groupby("layer")["accuracy"].agg(["mean", "std"])
-        best, worst = by_layer["mean"].idxmax(), by_layer["mean"].idxmin()
+    keys = ["test_domain", "protocol", "model"]
+    groups = dict(list(metrics.groupby(keys)))
+    for domain, protocol, model in product(*(metrics[key].unique() for key in keys)):
+        if (domain, protocol, model) not in groups:
+            continue
+        group = groups[domain, protocol, model]
+        accuracy = group[group["metric"] == "accuracy"].set_index("layer")
+        numbered = accuracy.drop(index=["mean", "selected"]).rename(index=int)
+        if len(numbered) > 1:
+            numbered = numbered.drop(index=0, errors="ignore")
+        best, worst = numbered["value"].idxmax(), numbered["value"].idxmin()
+        uar = group[group["metric"] == "uar"].set_index("layer")
         rows.append(
-            {
-                "domain": domain,
-                "protocol": protocol,
-                "model": model,
-                "best": by_layer["mean"][best],
-                "best_layer": best,
-                "best_sd": by_layer["std"][best],
-                "worst": by_layer["mean"][worst],
-                "worst_layer": worst,
-                "mean": by_layer["mean"].mean(),
-                "seeds": group["seed"].nunique(),
-            }
+            {"domain": domain, "protocol": protocol, "model": model}
+            | {"best_layer": int(best)}
+            | _percent("best", numbered.loc[best])
+            | {"worst_layer": int(worst)}
+            | _percent("worst", numbered.loc[worst])
+            | _percent("mean", accuracy.loc["mean"])
+            | _percent("selected", accuracy.loc["selected"])
+            | _percent("selected_uar", uar.loc["selected"])
+            | {key: int(accuracy.loc["selected", key]) for key in ("clips", "speakers", "seeds")}
         )
     return pd.DataFrame(rows)
 
 
-def write(table: pd.DataFrame, csv: str | Path, markdown: str | Path, notice: str) -> None:
-    """Write a table as CSV, all digits, and as Markdown, two decimals."""
+def two_stages(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Set the two stages beside what they are to be judged by, as an extension of the paper's Table III.
+
+    Parameters
+    ----------
+    metrics
+        Rows of `evaluation.measure` on adaptation.
+
+    Returns
+    -------
+    DataFrame
+        A row a (protocol, source, target, model, approach), accuracy in % with intervals over speakers: `stage_one`
+        on the source; `stage_two` on the target; `direct`, stage one of the target; `equal_budget`, the target trained
+        twice; `source_after`, stage two on the source.
+    """
+    accuracy = metrics[metrics["metric"] == "accuracy"]
+    keys = ["model", "approach", "protocol", "source", "target", "stage", "test_domain"]
+    by_result = {tuple(row[key] for key in keys): row for row in accuracy.to_dict("records")}
+    rows = []
+    for (model, approach, protocol, source, target, stage, tested), row in by_result.items():
+        if stage == 1 or source == target or tested != target:
+            continue
+        same = (model, approach, protocol)
+        rows.append(
+            {"protocol": protocol, "source": source, "target": target, "model": model, "approach": approach}
+            | _percent("stage_one", by_result[*same, source, "", 1, source])
+            | _percent("stage_two", row)
+            | _percent("direct", by_result[*same, target, "", 1, target])
+            | _percent("equal_budget", by_result[*same, target, target, 2, target])
+            | _percent("source_after", by_result[*same, source, target, 2, source])
+            | {key: row[key] for key in ("clips", "speakers", "seeds")}
+        )
+    return pd.DataFrame(rows).sort_values(["protocol", "source"], kind="stable", ignore_index=True)
+
+
+def write(
+    table: pd.DataFrame,
+    csv: str | Path,
+    markdown: str | Path,
+    notice: str,
+    *,
+    latex: str | Path | None = None,
+    best: tuple[str, ...] = (),
+    within: tuple[str, ...] = (),
+) -> None:
+    """Write a table as CSV, all digits, and as Markdown and LaTeX (booktabs), three digits or so.
+
+    Parameters
+    ----------
+    table
+    csv, markdown, latex
+        Where to; no LaTeX if None.
+    notice
+        A line below the table.
+    best
+        Columns whose largest value is set in bold.
+    within
+        Columns whose values must be equal for rows to be compared; none is the whole table.
+    """
     files.write_rows(csv, table.to_dict("records"))
-    cells = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-    number = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
-    lines = [list(table.columns), ["---:" if n else "---" for n in number], *cells]
+    bold = _largest(table, best, within)
+    for path, lines in ((markdown, _markdown), (latex, _latex)):
+        if path is not None:
+            with files.atomic(path) as temporary:
+                temporary.write_text(lines(table, bold, notice), encoding="utf-8")
+
+
+def _largest(table: pd.DataFrame, best: tuple[str, ...], within: tuple[str, ...]) -> set[tuple[int, str]]:
+    groups = [some for _, some in table.groupby(list(within), sort=False)] if within else [table]
+    return {
+        (row, column) for some in groups for column in best for row in some.index[some[column] == some[column].max()]
+    }
+
+
+def ends(table: pd.DataFrame, column: str) -> list[str]:
+    """Name the columns that hold the interval of a column, if it has one."""
+    both = [f"{column}_{end}" for end in ("low", "high")]
+    return both if set(both) <= set(table.columns) else []
+
+
+def shown(table: pd.DataFrame) -> list[str]:
+    """List the columns that get a cell of their own: bounds stand beside their number."""
+    bounds = {end for column in table for end in ends(table, column)}
+    return [column for column in table if column not in bounds]
+
+
+def decimals(values: pd.Series) -> int:
+    """Count the decimals that show three digits of a middling value; none for whole numbers."""
+    known = values.dropna().abs()
+    if (known == known.round()).all():
+        return 0
+    middle = known[known > 0].median()
+    return min(max(2 - math.floor(math.log10(middle)), 0), 4)
+
+
+def number(value: float, decimals: int) -> str:
+    """Format a number; one that is not zero is not shown as zero."""
+    if pd.isna(value):
+        return ""
+    text = f"{value:,.{decimals}f}"
+    return f"{value:.1g}" if value and not float(text.replace(",", "")) else text
+
+
+def cells(table: pd.DataFrame, column: str) -> list[tuple[str, str]]:
+    """Format a column as number and interval; the latter is empty where there is none."""
+    if not is_number(table[column]):
+        return [("" if pd.isna(value) else str(value), "") for value in table[column]]
+    columns = [column, *ends(table, column)]
+    d = decimals(pd.concat([table[name] for name in columns]))
+    found = []
+    for _, row in table[columns].iterrows():
+        value, *bounds = (number(v, d) for v in row)
+        found.append((value, f"[{', '.join(bounds)}]" if bounds and all(bounds) else ""))
+    return found
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether a column holds numbers."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _rows(table: pd.DataFrame) -> list[list[tuple[str, str, str]]]:
+    """Format every cell: column, value, interval."""
+    columns = [[(column, *cell) for cell in cells(table, column)] for column in shown(table)]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _markdown(table: pd.DataFrame, bold: set[tuple[int, str]], notice: str) -> str:
+    lines = [shown(table), ["---:" if is_number(table[c]) else "---" for c in shown(table)]]
+    for index, row in zip(table.index, _rows(table), strict=True):
+        values = [(f"**{v}**" if (index, c) in bold else v, bounds) for c, v, bounds in row]
+        lines.append([f"{value} {bounds}".strip().replace("|", "\\|") for value, bounds in values])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    with files.atomic(markdown) as temporary:
-        temporary.write_text(text + "\n" + (f"\n{notice}\n" if notice else ""), encoding="utf-8")
+    return text + "\n" + (f"\n{notice}\n" if notice else "")
 
 
-def _cell(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"})
+
+
+def _latex(table: pd.DataFrame, bold: set[tuple[int, str]], notice: str) -> str:
+    lines = ["% needs \\usepackage{booktabs}"]
+    lines += [
+        f"\\begin{{tabular}}{{{''.join('r' if is_number(table[c]) else 'l' for c in shown(table))}}}",
+        "\\toprule",
+    ]
+    lines += [" & ".join(c.replace("_", " ").translate(_SPECIAL) for c in shown(table)) + " \\\\", "\\midrule"]
+    for index, row in zip(table.index, _rows(table), strict=True):
+        texts = []
+        for column, value, bounds in row:
+            text = value.translate(_SPECIAL)
+            text = f"\\textbf{{{text}}}" if (index, column) in bold else text
+            texts.append(f"{text} {{\\scriptsize {bounds}}}" if bounds else text)
+        lines.append(" & ".join(texts) + " \\\\")
+    lines += ["\\bottomrule", "\\end{tabular}"]
+    return "\n".join(lines) + "\n" + (f"% {notice}\n" if notice else "")

@@ -307,6 +307,26 @@ def test_a_real_overflow_is_found(corpus, tmp_path):
         run(corpus, what, tmp_path, "music")
 
 
+@pytest.mark.parametrize("where", ["epoch", "logits"])
+def test_a_gpu_out_of_memory_names_the_size_of_the_batch(corpus, tmp_path, monkeypatch, where):
+    what = stage(corpus, "peft", "music")
+    learner, domains = prepare(corpus, what)
+    plain = learner.model.forward
+
+    def forward(clips):
+        import torch
+
+        if torch.is_grad_enabled() == (where == "epoch"):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return plain(clips)
+
+    monkeypatch.setattr(learner.model, "forward", forward)
+    with pytest.raises(UserError, match=r"8 clips.*`adapt\.batch_size`") as caught:
+        adapt.run(what, learner, domains, tmp_path / "state", [what.split], outputs(tmp_path, "music"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "music.csv").exists()
+
+
 def test_a_class_without_validation_clips(corpus, tmp_path):
     base, _ = corpus
     rows = files.read_rows(base / "random-0.csv")
@@ -341,14 +361,24 @@ def copy(trained: Path, folder: Path, **changes) -> Path:
     ("changes", "message"),
     [
         ({"encoder": {"checkpoint": "facebook/other", "revision": None}}, "its encoder is .*facebook/other"),
+        ({"encoder": "random"}, "its encoder is .*'random'.* not .*None"),
         ({"emotions": ["calm", "happy", "angry"]}, "its emotions is .*angry"),
         ({"approach": "ws"}, "its approach is ws, not peft"),
     ],
 )
 def test_a_checkpoint_of_something_else(corpus, trained, tmp_path, changes, message):
+    if changes.get("encoder") == "random":
+        # the same checkpoint, of which nothing but the architecture was used
+        changes = {"encoder": {k: entry(corpus[0])[k] for k in ("checkpoint", "revision")} | {"control": "random"}}
     path = copy(trained, tmp_path, **changes)
     with pytest.raises(UserError, match=message):
         run(corpus, stage(corpus, "peft", "speech", "music", path), tmp_path, "speech-music")
+
+
+def test_a_checkpoint_of_before_there_were_controls(corpus, trained, tmp_path):
+    path = copy(trained, tmp_path, encoder={k: entry(corpus[0])[k] for k in ("checkpoint", "revision")})
+    made = run(corpus, stage(corpus, "peft", "speech", "music", path), tmp_path, "speech-music")
+    assert json.loads(Path(made["checkpoint"]).with_suffix(".json").read_text())["encoder"]["control"] is None
 
 
 def test_a_checkpoint_of_other_shapes(corpus, trained, tmp_path):
@@ -397,12 +427,19 @@ def test_a_checkpoint_without_its_description(trained, tmp_path):
 # ---- the command ----
 
 
-@pytest.mark.parametrize("family", ["hubert", "wav2vec2-stable", "wavlm", "data2vec-audio", "whisper"])
-def test_exported_lora_does_the_same_in_peft(tmp_path, capsys, family):
+@pytest.mark.parametrize(
+    ("family", "control"),
+    [
+        *((family, None) for family in ("hubert", "wav2vec2-stable", "wavlm", "data2vec-audio", "whisper")),
+        *((family, "random") for family in ("hubert", "whisper")),
+    ],
+)
+def test_exported_lora_does_the_same_in_peft(tmp_path, capsys, family, control):
     from peft import PeftModel
 
     save(build(family), tmp_path / "encoder", family)
-    encoder = encoders.load(tmp_path / "encoder", name="tiny", layers=3, window_seconds=30)
+    random = control == "random"
+    encoder = encoders.load(tmp_path / "encoder", name="tiny", layers=3, window_seconds=30, random=random)
     model = adapters.Adapted(encoder, adapters.Settings(**PEFT | {"gate": "identity"}, layers=(1, 2, 3)), 3, seed=0)
     with torch.no_grad():
         for name, parameter in model.trained().items():
@@ -410,7 +447,7 @@ def test_exported_lora_does_the_same_in_peft(tmp_path, capsys, family):
                 parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     what = {
         **{"approach": "peft", "model": "tiny", "family": encoder.family, "emotions": EMOTIONS, "layers": [1, 2, 3]},
-        **{"encoder": {"checkpoint": "a/b", "revision": "r"}, "settings": PEFT},
+        **{"encoder": {"checkpoint": "a/b", "revision": "r", "control": control}, "settings": PEFT},
     }
     named = {name: value.detach().numpy() for name, value in model.trained().items()}
     checkpoints.write(tmp_path / "c.safetensors", named, what)
@@ -421,7 +458,16 @@ def test_exported_lora_does_the_same_in_peft(tmp_path, capsys, family):
     assert ("merge_adapter" in said) == (family == "wavlm")
     assert sorted(p.name for p in (tmp_path / "lora").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
 
+    config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
     bare = build(family)
+    if random:
+        # nobody is to hang it on the checkpoint's own weights
+        assert config["base_model_name_or_path"] is None
+        assert f"{type(bare).__name__}(its config) after torch.manual_seed(0)" in said
+        torch.manual_seed(0)
+        bare = type(bare)(bare.config).eval()
+    else:
+        assert (config["base_model_name_or_path"], config["revision"]) == ("a/b", "r")
     values = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal(16000).astype(np.float32))
     if family == "whisper":
         mel = encoder.extractor(values.numpy(), sampling_rate=16000, return_tensors="pt").input_features

@@ -217,6 +217,7 @@ def test_a_suggestion_is_made_only_where_something_is_like_it():
         ({"encoders": {"mert": {"window_seconds": 0}}}, "encoders.mert.window_seconds"),
         ({"encoders": {"mert": {"checkpoint": None}}}, "encoders.mert.checkpoint"),
         ({"encoders": {"mert": {"revision": 5}}}, "encoders.mert.revision"),
+        ({"encoders": {"mert": {"control": "mfcc"}}}, "encoders.mert.control"),
     ],
 )
 def test_wrong_values(changes, key):
@@ -306,3 +307,56 @@ def test_a_checkpoint_is_on_the_hub_unless_it_is_a_folder_or_will_be(tmp_path):
     assert config.is_on_hub({"checkpoint": "facebook/hubert-base-ls960"})
     assert not config.is_on_hub({"checkpoint": str(tmp_path)})
     assert not config.is_on_hub({"checkpoint": "data/none", "source": "demo"})
+
+
+# --- controls
+
+
+def test_controls_are_asked_for_by_name():
+    config.check(merged({"models": ["hubert", "hubert-random", "logmel"], "adapt": {"layers": [4, 12]}}), SCHEMA)
+    real, control = (DEFAULTS["encoders"][name] for name in ("hubert", "hubert-random"))
+    assert control == real | {"control": "random"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        ({"checkpoint": "a"}, "config: unknown key `encoders.logmel.checkpoint` (known here: control, layers)"),
+        ({"window_seconds": 3}, "config: unknown key `encoders.logmel.window_seconds` (known here: control, layers)"),
+        ({"layers": 12}, "config key `encoders.logmel.layers`: 0 was expected"),
+    ],
+)
+def test_log_mel_spectra_have_nothing_to_set(entry, line):
+    assert complaint({"models": ["logmel"], "encoders": {"logmel": entry}}) == line
+
+
+def test_an_encoder_without_a_checkpoint_is_none_unless_it_is_log_mel():
+    assert "`encoders.w2v2.checkpoint` is missing" in complaint(lacking="encoders.w2v2.checkpoint")
+    text = complaint({"models": ["x"], "encoders": {"x": {"control": "random", "layers": 12, "window_seconds": 3}}})
+    assert "`encoders.x.checkpoint` is missing" in text
+
+
+def test_layers_are_checked_for_a_random_encoder():
+    text = complaint({"models": ["logmel", "hubert-random"], "adapt": {"layers": [13]}})
+    assert text == "config key `adapt.layers`: 13, but encoder `hubert-random` has 12 layers"
+
+
+def test_a_random_encoder_needs_no_weights(tmp_path):
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_text("{}")
+    assert config.checkpoint_files("x", str(tmp_path), weights=False) == [
+        str(tmp_path / name) for name in ("config.json", "preprocessor_config.json")
+    ]
+    with pytest.raises(UserError, match=r"`encoders\.x\.checkpoint`: .* lacks model\.safetensors"):
+        config.checkpoint_files("x", str(tmp_path))
+
+
+def test_log_mel_is_nowhere_on_the_hub():
+    assert not config.is_on_hub(DEFAULTS["encoders"]["logmel"])
+    assert config.is_on_hub(DEFAULTS["encoders"]["hubert-random"])
+
+
+def test_a_run_in_which_nothing_can_be_adapted_is_refused():
+    line = "config key `adapt.approaches`: log-mel spectra have only the approach baseline; add it"
+    assert complaint({"models": ["logmel"], "adapt": {"approaches": ["ws", "peft"]}}) == line
+    config.check(merged({"models": ["logmel", "w2v2"], "adapt": {"approaches": ["ws"]}}), SCHEMA)

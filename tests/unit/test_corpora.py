@@ -6,6 +6,7 @@ import csv
 import hashlib
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,11 +180,36 @@ def test_one_stray_name_stops_the_scan(tmp_path):
         corpora.scan("speech", {"reader": "ravdess", "root": str(tmp_path), "channel": "speech"})
 
 
-def test_among_gives_recordings_back_for_their_paths(tmp_path):
-    touch(tmp_path, *(f"03-01-02-01-01-01-0{i}.wav" for i in range(1, 6)))
-    corpus = {"reader": "ravdess", "root": str(tmp_path), "channel": "speech"}
-    wanted = [str(tmp_path / f"03-01-02-01-01-01-0{i}.wav") for i in (4, 2)]
-    assert [r.speaker for r in corpora.among("speech", corpus, wanted)] == ["02", "04"]
+def test_a_run_uses_the_chosen_emotions_of_people_in_both_domains(tmp_path):
+    touch(tmp_path, *(f"03-01-{e}-01-01-01-0{i}.wav" for e in ("02", "03") for i in range(1, 6)))
+    touch(tmp_path, *(f"03-02-{e}-01-01-01-0{i}.wav" for e in ("02", "03") for i in (2, 4)))
+    entries = {
+        d: {"reader": "ravdess", "root": str(tmp_path), "channel": c} for d, c in (("a", "speech"), ("b", "song"))
+    }
+    config = {"domains": ["a", "b"], "corpora": entries, "emotions": ["happy"], "speakers": "paired"}
+    found = corpora.used(config)
+    assert {d: [r.clip_id for r in some] for d, some in found.items()} == {
+        d: [f"03-{c}-03-01-01-01-0{i}" for i in (2, 4)] for d, c in (("a", "01"), ("b", "02"))
+    }
+    assert len(corpora.used(config | {"speakers": "independent"})["a"]) == 5
+
+
+def test_a_digest_changes_with_a_file_and_with_what_is_said_of_it(tmp_path):
+    touch(tmp_path, "03-01-02-01-01-01-01.wav", "03-01-02-01-01-01-02.wav")
+    recordings = corpora.scan("a", {"reader": "ravdess", "root": str(tmp_path), "channel": "speech"})
+    first = corpora.digest(recordings)
+    assert corpora.digest(list(recordings)) == first
+    seen = {first, corpora.digest(recordings[:1]), corpora.digest([recordings[0], replace(recordings[1], speaker="9")])}
+    path = Path(recordings[1].path)
+    stamp = path.stat()
+    path.write_bytes(path.read_bytes() + b"x")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    seen.add(corpora.digest(recordings))  # longer, of the same time
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns - 10**9))
+    seen.add(corpora.digest(recordings))  # as long, but older
+    path.unlink()
+    seen.add(corpora.digest(recordings))  # still to be fetched
+    assert len(seen) == 6
 
 
 # --- tables

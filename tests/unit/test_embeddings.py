@@ -122,6 +122,51 @@ def test_batches_change_nothing(folders, recordings, monkeypatch, family, ahead,
     assert_alike(embeddings.extract(encoder, recordings, BLOCKS), usual)
 
 
+@pytest.fixture
+def small_gpu(monkeypatch):
+    """Make the blocks of an encoder fail, in the middle of a batch, where it has more frames than fit."""
+    plain = encoders.blocks
+    seen = []
+
+    def limit(frames: int) -> list[int]:
+        def blocks(encoder, fronts, after=None):
+            size = len(fronts) * max(map(len, fronts))
+            seen.append(size)
+            for state, hidden in enumerate(plain(encoder, fronts, after)):
+                if state == 2 and size > frames:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+                yield hidden
+
+        monkeypatch.setattr(encoders, "blocks", blocks)
+        return seen
+
+    return limit
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "mert", "whisper"])
+def test_a_gpu_out_of_memory_halves_the_batch_and_changes_nothing(folders, recordings, small_gpu, caplog, family):
+    encoder = loaded(folders[family], family, window_seconds=2)
+    usual = embeddings.extract(encoder, recordings, BLOCKS)
+    longest = 1 + int(max(usual.frames)) if family != "whisper" else 100
+    seen = small_gpu(longest)
+    with caplog.at_level("INFO", logger="speechsong"):
+        found = embeddings.extract(encoder, recordings, BLOCKS)
+    assert max(seen) > longest
+    assert "out of memory" in caplog.text
+    assert_alike(found, usual)
+
+
+def test_a_window_that_memory_never_holds_is_named(folders, recordings, small_gpu):
+    encoder = loaded(folders["hubert-stable"], "hubert")
+    small_gpu(50)
+    with pytest.raises(UserError) as caught:
+        embeddings.extract(encoder, recordings[1:2], BLOCKS)
+    text = str(caught.value)
+    assert "\n" not in text
+    for part in ("clip1", "1.3 s", "`encoders.hubert.window_seconds`", "`device: cpu`"):
+        assert part in text
+
+
 def assert_alike(found: embeddings.Embeddings, usual: embeddings.Embeddings) -> None:
     assert found.clips == usual.clips
     assert found.frames.tolist() == usual.frames.tolist()
@@ -362,7 +407,7 @@ def test_distances_of_real_recordings(tmp_path, shared):
             frames[domain, emotion] = [whisper_frames(model, extractor, r.path) for r in chosen]
     for state in range(5):
         files = {e: (f"{a}{state}.h5", f"{b}{state}.h5") for e, (a, b) in pairs.items()}
-        rows = frechet.run(["speech", "music"], files, paired=True)
+        rows, _ = frechet.run(["speech", "music"], files, paired=True)
         assert [r["emotion"] for r in rows] == ["calm", "angry", "all"]
         for row in rows:
             some = ["calm", "angry"] if row["emotion"] == "all" else [row["emotion"]]

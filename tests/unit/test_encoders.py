@@ -229,3 +229,93 @@ def test_a_gpu_that_is_not_there_is_named():
     assert encoders.pick_device("auto").type == "cpu"
     with pytest.raises(UserError, match="config key `device`"):
         encoders.pick_device("cuda")
+
+
+# --- the control: random weights
+
+
+def fresh(family: str, folder: Path) -> tuple[torch.nn.Module, Path]:
+    """A model as transformers makes it from a config alone, and a folder that holds it."""
+    kind = build(family)
+    with torch.random.fork_rng():
+        torch.manual_seed(encoders.RANDOM_SEED)
+        model = type(kind)(kind.config)
+    return model.eval(), save(model, folder / "fresh", family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_weights_are_those_that_transformers_starts_with(tmp_path, folders, monkeypatch, family):
+    # that of the tests' checkpoints is 0
+    monkeypatch.setattr(encoders, "RANDOM_SEED", 7)
+    window = 8 if family == "whisper" else 30
+    options = {"name": family, "layers": 3, "window_seconds": window}
+    trained = encoders.load(folders[family], **options)
+    control = encoders.load(folders[family], **options, random=True)
+    wanted = encoders.load(fresh(family, tmp_path)[1], **options)
+    for field in ("family", "rate", "hop", "least", "layers", "width", "window"):
+        assert getattr(control, field) == getattr(trained, field)
+    names = [name for name, _ in trained.model.named_parameters()]
+    found, loaded, other = (dict(e.model.named_parameters()) for e in (control, wanted, trained))
+    assert list(found) == list(loaded) == names
+    assert all(torch.equal(found[name], loaded[name]) for name in names)
+    assert all(p.dtype == torch.float32 and not p.requires_grad for p in found.values())
+    assert not control.model.training
+    # biases start at zero and scales at one, whatever the seed
+    weights = [name for name in names if found[name].ndim > 1 and len(found[name].unique()) > 1]
+    weights = [name for name in weights if "embed_positions" not in name]
+    assert len(weights) >= 20
+    assert all(not torch.equal(found[name], other[name]) for name in weights)
+    waveforms = clips(control.rate)
+    for one, same, differs in zip(*(batched(e, waveforms) for e in (control, wanted, trained)), strict=True):
+        for a, b, c in zip(one, same, differs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+            assert a.shape == c.shape
+            assert np.isfinite(a).all()
+            assert np.abs(a - c).max() > 0.01
+
+
+def test_a_random_encoder_neither_depends_on_chance_nor_disturbs_it(folders):
+    loaded = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        loaded.append(encoders.load(folders["hubert"], name="x", layers=3, window_seconds=30, random=True))
+        assert torch.equal(torch.get_rng_state(), before)
+    one, other = (e.model.state_dict() for e in loaded)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    for a, b in zip(*(batched(e, clips(16000))[1] for e in loaded), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("weights", ["none", "rubbish"])
+def test_a_random_encoder_reads_no_weights(tmp_path, folders, weights):
+    # a dtype in the config is that of the weights that are not read
+    folder = copy_with(tmp_path, folders["wav2vec2"], dtype="float16")
+    if weights == "none":
+        (folder / "model.safetensors").unlink()
+    else:
+        (folder / "model.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        encoders.load(folder, name="x", layers=3, window_seconds=30)
+    control = encoders.load(folder, name="x", layers=3, window_seconds=30, random=True)
+    usual = encoders.load(folders["wav2vec2"], name="x", layers=3, window_seconds=30, random=True)
+    for a, b in zip(control.model.parameters(), usual.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert a.dtype == torch.float32
+
+
+def test_a_random_whisper_knows_its_positions(folders):
+    encoder = encoders.load(folders["whisper"], name="x", layers=3, window_seconds=8, random=True)
+    # sin(t / 10000^(k / 23)), then cos, as published
+    angles = np.arange(400)[:, None] / 10000.0 ** (np.arange(24) / 23)
+    wanted = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    np.testing.assert_allclose(encoder.model.embed_positions.weight, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"model_type": "bert"}, "'bert'"), ({"num_hidden_layers": 2}, "has 2 layers")]
+)
+def test_a_random_encoder_is_checked_as_any_other(tmp_path, folders, changes, message):
+    folder = copy_with(tmp_path, folders["hubert"], **changes)
+    with pytest.raises(UserError, match=message):
+        encoders.load(folder, name="x", layers=3, window_seconds=30, random=True)

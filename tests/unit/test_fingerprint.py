@@ -25,6 +25,8 @@ DEPENDS = {
     "plot_fad": ({"figures", "tables", "files"}, {"frechet", "probe", "embeddings", "metrics"}),
     "plot_probe_layers": ({"figures", "tables", "files"}, {"frechet", "probe"}),
     "tabulate_probe": ({"tables", "files"}, {"figures", "frechet", "probe"}),
+    "kernel": ({"kernel", "jackknife", "embeddings", "files"}, {"frechet", "probe", "figures", "tables", "ranking"}),
+    "rank_fad": ({"ranking", "jackknife", "tables", "files"}, {"frechet", "probe", "kernel", "embeddings"}),
     "gather": ({"files"}, {"tables", "figures", "frechet", "probe"}),
 }
 

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
+from scipy.stats import t as student
 
 from speechsong import embeddings, frechet
 from speechsong.files import UserError
+from speechsong.jackknife import jackknife
 from speechsong.moments import Blocks, Moments, of_frames, pack, unpack
 
 
@@ -257,7 +259,7 @@ def test_factor_leaves_out_what_lies_beyond_the_rank():
 
 def test_the_mean_of_unequal_blocks_by_hand():
     # blocks (1), (3, 5), (6, 6, 9): n 6, mean 5; without a block 29/5, 22/4, 9/3; h = 6, 3, 2
-    corrected, variance = frechet.jackknife(5.0, np.array([29 / 5, 22 / 4, 9 / 3]), np.array([1, 2, 3]))
+    corrected, variance = jackknife(5.0, np.array([29 / 5, 22 / 4, 9 / 3]), np.array([1, 2, 3]))
     # the mean has no bias; pseudo-values are the blocks' means 1, 4, 7
     assert corrected == pytest.approx(3 * 5 - (5 / 6 * 29 / 5 + 2 / 3 * 22 / 4 + 1 / 2 * 3))
     assert corrected == pytest.approx(5)
@@ -270,7 +272,7 @@ def test_the_mean_of_any_blocks(sizes, seed):
     blocks = [random(seed + i).standard_normal(m) for i, m in enumerate(sizes)]
     n, value = sum(sizes), np.concatenate(blocks).mean()
     left_out = np.array([np.concatenate(blocks[:j] + blocks[j + 1 :]).mean() for j in range(len(sizes))])
-    corrected, variance = frechet.jackknife(value, left_out, np.array(sizes))
+    corrected, variance = jackknife(value, left_out, np.array(sizes))
     assert corrected == pytest.approx(value)
     wanted = np.mean([m / (n - m) * (b.mean() - value) ** 2 for m, b in zip(sizes, blocks, strict=True)])
     assert variance == pytest.approx(wanted)
@@ -278,7 +280,7 @@ def test_the_mean_of_any_blocks(sizes, seed):
 
 def test_equal_sizes_give_the_ordinary_jackknife():
     left_out = random(0).standard_normal(9)
-    corrected, variance = frechet.jackknife(1.3, left_out, np.full(9, 4))
+    corrected, variance = jackknife(1.3, left_out, np.full(9, 4))
     assert corrected == pytest.approx(9 * 1.3 - 8 * left_out.mean())
     assert variance == pytest.approx(8 / 9 * ((left_out - left_out.mean()) ** 2).sum())
 
@@ -289,7 +291,7 @@ def test_the_bias_of_the_variance_goes(sizes):
     x = random(0).standard_normal(10)
     of = np.repeat(np.arange(len(sizes)), sizes)
     left_out = np.array([x[of != j].var() for j in range(len(sizes))])
-    corrected, _ = frechet.jackknife(x.var(), left_out, np.array(sizes))
+    corrected, _ = jackknife(x.var(), left_out, np.array(sizes))
     if max(sizes) == 1:
         assert corrected == pytest.approx(x.var(ddof=1))
     else:
@@ -297,14 +299,14 @@ def test_the_bias_of_the_variance_goes(sizes):
         many = random(1).standard_normal((20_000, 10))
         left_out = np.array([many[:, of != j].var(axis=1) for j in range(len(sizes))])
         pairs = zip(many.var(axis=1), left_out.T, strict=True)
-        corrected = [frechet.jackknife(value, without, np.array(sizes))[0] for value, without in pairs]
+        corrected = [jackknife(value, without, np.array(sizes))[0] for value, without in pairs]
         assert many.var(axis=1).mean() == pytest.approx(0.9, abs=0.015)
         assert np.mean(corrected) == pytest.approx(1, abs=0.015)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_blocks_tell_nothing(count):
-    found = frechet.jackknife(2.0, np.ones(count), np.ones(count))
+    found = jackknife(2.0, np.ones(count), np.ones(count))
     assert np.isnan(found).all()
 
 
@@ -459,6 +461,160 @@ def test_the_error_is_as_wide_as_the_values_scatter():
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(values), rel=0.25)
 
 
+# --- simulations in which the true FAD is known
+
+
+def people(rng, blocks: int, count: int, spread: np.ndarray, people_spread: np.ndarray, same: bool) -> list[list]:
+    """Frames of two domains by block: frames scatter by `spread` about a speaker, speakers by `people_spread`."""
+    d = spread.shape[-1]
+    own = rng.standard_normal((2, blocks, 1, d)) * people_spread
+    if same:
+        own[1] = own[0]
+    return [list(side) for side in rng.standard_normal((2, blocks, count, d)) * spread + own]
+
+
+@pytest.mark.parametrize("speakers", [0.0, 0.5], ids=["plain draws", "speakers differ"])
+@pytest.mark.parametrize("same", [True, False], ids=["paired", "independent"])
+@pytest.mark.parametrize(("d", "count"), [(4, 20), (30, 2)], ids=["many frames", "fewer than dimensions"])
+def test_corrected_is_nearer_to_the_truth_and_its_interval_holds_it(speakers, same, d, count):
+    blocks, runs = 12, 120
+    rng = random(5)
+    spread = np.stack([np.linspace(0.5, 1.5, d), np.linspace(0.7, 1.2, d)])[:, None, None]
+    within = np.full(d, speakers)
+    # axes are common to both domains: the distance of the standard deviations, speakers' share included
+    roots = np.sqrt(spread[:, 0, 0] ** 2 + within**2)
+    truth = d * 0.8**2 + ((roots[0] - roots[1]) ** 2).sum()
+    plain_values, corrected, errors = [], [], []
+    for _ in range(runs):
+        a, b = people(rng, blocks, count, spread, within, same)
+        found = frechet.estimate(as_blocks(a), as_blocks([x + 0.8 for x in b]), paired=same)
+        plain_values.append(found.distance.fad)
+        corrected.append(found.corrected)
+        errors.append(found.std_error)
+    plain_values, corrected, errors = map(np.array, (plain_values, corrected, errors))
+    assert abs(np.mean(corrected) - truth) < 0.5 * abs(np.mean(plain_values) - truth)
+    assert np.mean(abs(corrected - truth)) < np.mean(abs(plain_values - truth))
+    held = abs(corrected - truth) < student.ppf(0.975, blocks - 1) * errors
+    # too many dimensions leave some bias, which the interval does not know of
+    assert held.mean() > (0.87 if count > 2 else 0.75)
+    assert corrected.std() == pytest.approx(np.sqrt(np.mean(errors**2)), rel=0.2)
+
+
+def test_halves_of_equal_distributions_are_as_far_within_as_across():
+    rng = random(6)
+    found = []
+    for _ in range(40):
+        a, b = (as_blocks(list(rng.standard_normal((8, 30, 5)))) for _ in range(2))
+        found.append(
+            (*frechet.scale(a, b, frechet.orders(8, 8, paired=True)), frechet.frechet(a.merge(), b.merge()).fad)
+        )
+    within_a, within_b, across, whole = np.mean(found, axis=0)
+    assert within_a == pytest.approx(within_b, rel=0.15)
+    assert across == pytest.approx(within_a, rel=0.15)
+    # halves have half the frames, and the bias goes by one over them
+    assert across == pytest.approx(2 * whole, rel=0.2)
+
+
+def test_matched_sizes_take_the_advantage_of_more_clips_away():
+    rng = random(7)
+    few, many, cut_down = [], [], []
+    for _ in range(60):
+        sides = [rng.standard_normal((10, 12, 8)) * (1 + side) for side in range(2)]
+        halved = [as_blocks(list(rng.standard_normal((10, 6, 8)) * (1 + side))) for side in range(2)]
+        a, b = (as_blocks(list(side)) for side in sides)
+        few.append(frechet.frechet(*(side.merge() for side in halved)).fad)
+        many.append(frechet.frechet(a.merge(), b.merge()).fad)
+        cut_down.append(frechet.matched([a], [b], 0.5, frechet.orders(10, 10, paired=True)[0], paired=True))
+    apart = np.mean(few) - np.mean(many)
+    assert apart > 3 * np.std(few) / np.sqrt(60)
+    assert abs(np.mean(few) - np.mean(cut_down)) < 0.4 * apart
+
+
+# --- halves and matched sizes, against the frames
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_orders(paired):
+    drawn = frechet.orders(10, 10 if paired else 7, paired=paired)
+    assert len(drawn) == frechet.HALVINGS
+    for a, b in drawn:
+        assert sorted(a) == list(range(10))
+        assert sorted(b) == list(range(len(b)))
+        assert not paired or (a == b).all()
+    halvings = {frozenset([frozenset(a[:5].tolist()), frozenset(a[5:].tolist())]) for a, _ in drawn}
+    assert len(halvings) == frechet.HALVINGS
+    again = frechet.orders(10, 10 if paired else 7, paired=paired)
+    np.testing.assert_array_equal(np.concatenate([x for pair in drawn for x in pair]), np.concatenate(sum(again, ())))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_halves_by_hand(paired):
+    a = cut([9, 8, 12, 7], 5, 0)
+    b = cut([6, 11, 9, 8] if paired else [6, 11, 9], 5, 1, 0.5)
+    drawn = frechet.orders(4, len(b), paired=paired)
+    found = frechet.scale(as_blocks(a), as_blocks(b), drawn)
+
+    def halves(parts, order):
+        middle = (len(order) + 1) // 2
+        return [np.concatenate([parts[j] for j in half]) for half in (order[:middle], order[middle:])]
+
+    pairs = [(halves(a, one), halves(b, other)) for one, other in drawn]
+    assert found[0] == pytest.approx(np.mean([plain(*x) for x, _ in pairs]), rel=1e-6)
+    assert found[1] == pytest.approx(np.mean([plain(*y) for _, y in pairs]), rel=1e-6)
+    assert found[2] == pytest.approx(np.mean([(plain(x[0], y[1]) + plain(x[1], y[0])) / 2 for x, y in pairs]), rel=1e-6)
+
+
+def test_paired_halves_across_are_of_different_people():
+    # a person's frames are the same in both domains, and far from everybody else's: equal people would be near
+    parts = [x + 100 * j for j, x in enumerate(cut([9, 8, 12, 7], 3, 0))]
+    blocks = as_blocks(parts)
+    within, same, across = frechet.scale(blocks, blocks, frechet.orders(4, 4, paired=True))
+    assert within == pytest.approx(same)
+    assert across == pytest.approx(within)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("sizes", "count"), [([9], 1), ([9, 0], 2), ([9, 1], 2), ([0, 0, 9, 0], 4)])
+def test_too_little_for_halves(sizes, count):
+    a, b = as_blocks(cut(sizes, 3, 0)), as_blocks(cut(sizes, 3, 1))
+    assert np.isnan(frechet.scale(a, b, frechet.orders(count, count, paired=True))).all()
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_matched_by_hand(paired):
+    a = cut([9, 8, 0, 7, 10], 4, 0)
+    b = cut([6, 11, 0, 8, 9] if paired else [6, 11, 9], 4, 1, 0.5)
+    one, other = (order := frechet.orders(5, len(b), paired=paired)[0])
+    found = frechet.matched([as_blocks(a)], [as_blocks(b)], 0.5, order, paired=paired)
+    one, other = ([j for j in o if len(parts[j])] for o, parts in ((one, a), (other, b)))
+    k, m = 2, 2  # half of 4 blocks with frames; half of 3, 1.5, is 2
+    wanted = [
+        plain(np.concatenate([a[j] for j in x]), np.concatenate([b[j] for j in y]))
+        for x, y in ((one[:k], other[:m]), (one[-k:], other[-m:]))
+    ]
+    assert found == pytest.approx(np.mean(wanted), rel=1e-6)
+
+
+def test_emotions_together_take_turns():
+    # three emotions of two blocks each; a third of all is two blocks, of different people and emotions
+    sets = [[cut([5, 6], 3, 10 * e + side, e) for e in range(3)] for side in range(2)]
+    order = (np.array([1, 0]), np.array([1, 0]))
+    found = frechet.matched(*[[as_blocks(x) for x in side] for side in sets], 1 / 3, order, paired=True)
+    wanted = [
+        plain(*[np.concatenate([side[x][1], side[y][0]]) for side in sets])  # from the start: block 1, then block 0
+        for x, y in ((0, 1), (1, 2))
+    ]
+    # from the end, emotions from the last: block 0 of the third, block 1 of the second
+    assert found == pytest.approx(np.mean(wanted), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_too_little_to_match():
+    a, b = as_blocks(cut([1, 9], 3, 0)), as_blocks(cut([1, 9], 3, 1))
+    order = (np.array([0, 1]), np.array([0, 1]))
+    assert np.isnan(frechet.matched([a], [b], 0.1, order, paired=True))
+
+
 # --- files
 
 
@@ -488,11 +644,12 @@ def test_rows_of_files_and_of_all_together(tmp_path, paired):
         e: tuple(write(tmp_path / f"{e}{d}.h5", parts[e, d], 3 + i) for i, d in enumerate("AB"))
         for e in ("calm", "sad")
     }
-    rows = frechet.run(["A", "B"], pairs, paired=paired)
+    rows, left_out = frechet.run(["A", "B"], pairs, paired=paired)
     assert [r["emotion"] for r in rows] == ["calm", "sad", "all"]
     assert list(rows[0]) == [
         *("emotion", "fad", "fad_corrected", "std_error", "mean_term", "covariance_term"),
         *("clips_A", "clips_B", "frames_A", "frames_B"),
+        *("fad_matched", "fad_within_A", "fad_within_B", "fad_across"),
     ]
     sides = {
         **{e: [parts[e, d] for d in "AB"] for e in ("calm", "sad")},
@@ -507,3 +664,51 @@ def test_rows_of_files_and_of_all_together(tmp_path, paired):
         assert row["std_error"] == pytest.approx(wanted.std_error, rel=1e-4)
         assert (row["frames_A"], row["frames_B"]) == (sum(map(len, a)), sum(map(len, b)))
     assert [(r["clips_A"], r["clips_B"]) for r in rows] == [(3, 4), (3, 4), (6, 8)]
+    assert rows[0]["fad_matched"] == rows[0]["fad"]  # as few clips as any
+    whole = {e: ([as_blocks(a)], [as_blocks(b)]) for e, (a, b) in sides.items()}
+    whole["all"] = tuple([as_blocks(parts[e, d]) for e in ("calm", "sad")] for d in "AB")
+    order, *_ = drawn = frechet.orders(3, 3, paired=paired)
+    wanted = frechet.matched(*whole["all"], 0.5, order, paired=paired)
+    assert rows[2]["fad_matched"] == pytest.approx(wanted, rel=1e-4)
+    for row in rows:
+        found = [row[c] for c in ("fad_within_A", "fad_within_B", "fad_across")]
+        a, b = (as_blocks(side) for side in sides[row["emotion"]])
+        assert found == pytest.approx(frechet.scale(a, b, drawn), rel=1e-4, nan_ok=True)
+    assert list(left_out[0]) == ["emotion", "side", "block", "frames", "fad_left_out"]
+    sad = [row for row in left_out if row["emotion"] == "sad"]
+    places = [(row["side"], row["block"], row["frames"]) for row in sad]
+    a, b = sides["sad"]
+    if paired:
+        assert places == [("both", 0, 50), ("both", 1, 20), ("both", 2, 50)]
+        wanted = [plain(drop(a, j), drop(b, j)) for j in range(3)]
+    else:
+        assert places == [("A", 0, 30), ("A", 2, 25), ("B", 0, 20), ("B", 1, 20), ("B", 2, 25)]
+        wanted = [plain(drop(a, j), np.concatenate(b)) for j in (0, 2)]
+        wanted += [plain(np.concatenate(a), drop(b, j)) for j in range(3)]
+    assert [row["fad_left_out"] for row in sad] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_sizes_are_matched_to_the_emotion_with_the_fewest_clips(tmp_path):
+    # 4 and 12 clips are worth 3 each way, 6 and 6 too; 12 and 12 are worth twice as many
+    clips = {"calm": (4, 12), "sad": (6, 6), "happy": (12, 12)}
+    parts = {e: [cut([20, 20, 20, 20], 4, 2 * i + side, i) for side in range(2)] for i, e in enumerate(clips)}
+    files = {e: tuple(write(tmp_path / f"{e}{d}.h5", parts[e][d], clips[e][d]) for d in range(2)) for e in clips}
+    rows, _ = frechet.run(["A", "B"], files, paired=True)
+    for row in rows[:2]:
+        assert row["fad_matched"] == row["fad"]
+    order = frechet.orders(4, 4, paired=True)[0]
+    wanted = frechet.matched(*[[as_blocks(side)] for side in parts["happy"]], 0.5, order, paired=True)
+    assert rows[2]["fad_matched"] == pytest.approx(wanted, rel=1e-5)
+    assert rows[2]["fad_matched"] != pytest.approx(rows[2]["fad"])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("paired", [True, False])
+def test_one_speaker_gives_a_row_without_errors(tmp_path, paired):
+    files = {"calm": tuple(write(tmp_path / f"{d}.h5", cut([9], 3, d), 3) for d in range(2))}
+    rows, left_out = frechet.run(["A", "B"], files, paired=paired)
+    for row in rows:
+        assert np.isfinite([row["fad"], row["fad_matched"]]).all()
+        assert np.isnan([row[c] for c in ("std_error", "fad_within_A", "fad_within_B", "fad_across")]).all()
+    assert np.isnan([row["fad_left_out"] for row in left_out]).all()
+    assert len(left_out) == 2 * (1 if paired else 2)

@@ -286,7 +286,7 @@ def test_columns_and_sizes(run):
     table, predictions, parts, _, _ = run
     assert list(table[0]) == [
         *("model", "domain", "layer", "protocol", "seed", "accuracy", "uar", "best_epoch"),
-        *("n_train", "n_validation", "n_test", "recall_calm", "recall_sad", "recall_angry"),
+        *("n_train", "n_validation", "n_test", "recall_calm", "recall_sad", "recall_angry", "validation"),
     ]
     assert list(predictions[0]) == [
         *("model", "domain", "layer", "protocol", "seed", "clip_id", "true", "predicted"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from speechsong.demo import write_encoder
+
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass
 class Run:
-    """A working folder, and Snakemake on this repository in it."""
+    """A working folder, and Snakemake on this repository, or on a copy of it, in it."""
 
     folder: Path
+    house: Path = ROOT
+    seconds: int = 900
 
     def snakemake(self, *arguments: str, config: dict | None = None, **environment: str) -> subprocess.CompletedProcess:
         """Run Snakemake here; `config` is merged over config.yaml."""
@@ -27,17 +32,17 @@ class Run:
             file = self.folder / "test.yaml"
             file.write_text(yaml.safe_dump(config))
             command += ["--configfile", str(file)]
-        if not {"-n", "--dag", "--rulegraph"} & set(arguments):
+        if not {"-n", "--dag", "--rulegraph", "--profile", "--cores"} & set(arguments):
             command += ["--cores", "2"]
         # targets first: `--configfile` would take them for more files
         return subprocess.run(
             [*command[:3], *arguments, *command[3:]],
-            cwd=ROOT,
+            cwd=self.house,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=self.seconds,
         )
 
 
@@ -50,6 +55,33 @@ def run(tmp_path) -> Run:
 def new_run(tmp_path_factory):
     """Make a named working folder that outlives one test."""
     return lambda name: Run(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def thin(new_run) -> Run:
+    """A finished run of two encoders and two emotions, in a copy of the repository: code may be edited there.
+
+    w2v2 lies where an encoder from the hub does.
+    """
+    folder = new_run("thin").folder
+    for name in ("rules", "workflow", "src", "profiles", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy2(ROOT / name, folder / name)
+    here = Run(folder, folder)
+    config = yaml.safe_load((ROOT / "demo.yaml").read_text())
+    here.config = config | {
+        "emotions": ["calm", "happy"],
+        "models": ["w2v2", "mert"],
+        "encoders": config["encoders"] | {"w2v2": {"checkpoint": "acme/voices", "revision": "one", "layers": 2}},
+        "split": {"protocols": ["random"], "seeds": [0, 1]},
+        "adapt": config["adapt"] | {"approaches": ["baseline"]},
+    }
+    write_encoder(folder / "data/encoders/acme--voices/one", "wav2vec2")
+    done = here.snakemake("all", config=here.config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    here.output = done.stdout + done.stderr
+    return here
 
 
 @pytest.fixture(scope="session")

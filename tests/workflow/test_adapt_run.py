@@ -20,18 +20,8 @@ APPROACHES = ("baseline", "ws", "peft")
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def adapted(new_run):
-    """The demo, adapted in every way."""
-    here = new_run("adapted")
-    here.config = yaml.safe_load((ROOT / "demo.yaml").read_text())
-    done = here.snakemake("adapt", config=here.config)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return here
-
-
-def test_every_model_approach_and_direction_is_in_the_table(adapted):
-    results = adapted.folder / "results/demo"
+def test_every_model_approach_and_direction_is_in_the_table(demo):
+    results = demo.folder / "results/demo"
     for model in ("w2v2", "hubert", "mert"):
         table = pd.read_csv(results / f"adapt/{model}.csv", keep_default_na=False)
         assert list(table.columns) == [
@@ -50,8 +40,8 @@ def test_every_model_approach_and_direction_is_in_the_table(adapted):
         assert (table[table["approach"] == "peft"][[f"parameters_{part}" for part in PARTS]] > 0).all(axis=None)
 
 
-def test_accuracy_is_what_the_predictions_say(adapted):
-    results = adapted.folder / "results/demo"
+def test_accuracy_is_what_the_predictions_say(demo):
+    results = demo.folder / "results/demo"
     for approach in APPROACHES:
         place = f"{approach}/random-0/music-speech"
         predictions = pd.read_csv(results / f"predictions/mert/{place}.csv")
@@ -60,12 +50,12 @@ def test_accuracy_is_what_the_predictions_say(adapted):
             assert row.accuracy == pytest.approx(right[row.test_domain])
 
 
-def test_a_checkpoint_can_be_used(adapted):
+def test_a_checkpoint_can_be_used(demo):
     checkpoint = "results/demo/checkpoints/hubert/peft/random-0/speech-music.safetensors"
-    recording = next((adapted.folder / "data/demo/voices").rglob("*.wav"))
+    recording = next((demo.folder / "data/demo/voices").rglob("*.wav"))
     done = subprocess.run(
         [sys.executable, "-m", "speechsong.cli", "predict", checkpoint, str(recording)],
-        cwd=adapted.folder,
+        cwd=demo.folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
@@ -74,10 +64,10 @@ def test_a_checkpoint_can_be_used(adapted):
     assert sum(map(float, done.stdout.splitlines()[1].split()[-4:])) == pytest.approx(1, abs=2e-3)
 
 
-def test_another_seed_or_setting_redoes_its_own_stages_only(adapted):
+def test_another_seed_or_setting_redoes_its_own_stages_only(demo):
     for change, jobs in (({"rank": 3}, {"adapt_peft"}), ({"cache_gb": 1}, set()), ({"seeds": [0, 7]}, None)):
-        config = adapted.config | {"adapt": adapted.config["adapt"] | change}
-        plan = adapted.snakemake("-n", "adapt", config=config)
+        config = demo.config | {"adapt": demo.config["adapt"] | change}
+        plan = demo.snakemake("-n", "adapt", config=config)
         text = plan.stdout + plan.stderr
         assert plan.returncode == 0, text
         if jobs is None:
@@ -87,16 +77,16 @@ def test_another_seed_or_setting_redoes_its_own_stages_only(adapted):
             assert {rule for rule in ("adapt_peft", "adapt_pooled", "extract_w2v2") if rule in text} == jobs
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(adapted):
-    config = adapted.config | {"models": ["hubert"], "adapt": adapted.config["adapt"] | {"epochs": 25}}
+def test_a_killed_run_goes_on_to_the_same_bytes(demo):
+    config = demo.config | {"models": ["hubert"], "adapt": demo.config["adapt"] | {"epochs": 25}}
     place = "hubert/peft/random-0/speech"
     made = [f"checkpoints/{place}.safetensors", f"checkpoints/{place}.json", f"predictions/{place}.csv"]
     targets = [f"results/demo/{made[0]}"]
-    state = adapted.folder / f"results/demo/state/{place}.safetensors"
-    command = [sys.executable, "-m", "snakemake", "--directory", str(adapted.folder)]
-    (adapted.folder / "killed.yaml").write_text(yaml.safe_dump(config))
-    options = ["--configfile", str(adapted.folder / "killed.yaml"), "--cores", "2"]
-    kept = {name: (adapted.folder / f"results/demo/{name}").read_bytes() for name in made}
+    state = demo.folder / f"results/demo/state/{place}.safetensors"
+    command = [sys.executable, "-m", "snakemake", "--directory", str(demo.folder)]
+    (demo.folder / "killed.yaml").write_text(yaml.safe_dump(config))
+    options = ["--configfile", str(demo.folder / "killed.yaml"), "--cores", "2"]
+    kept = {name: (demo.folder / f"results/demo/{name}").read_bytes() for name in made}
     process = subprocess.Popen(
         [*command[:3], *targets, *command[3:], *options],
         cwd=ROOT,
@@ -111,18 +101,18 @@ def test_a_killed_run_goes_on_to_the_same_bytes(adapted):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert state.exists()
-    adapted.snakemake("--unlock", config=config)
-    resumed = adapted.snakemake(*targets, config=config)
+    demo.snakemake("--unlock", config=config)
+    resumed = demo.snakemake(*targets, config=config)
     assert resumed.returncode == 0, resumed.stderr
     assert "gone on after epoch" in resumed.stdout + resumed.stderr
     assert not state.exists()
-    first = {name: (adapted.folder / f"results/demo/{name}").read_bytes() for name in made}
+    first = {name: (demo.folder / f"results/demo/{name}").read_bytes() for name in made}
     assert first != kept
-    whole = adapted.snakemake(*targets, "--force", config=config)
+    whole = demo.snakemake(*targets, "--force", config=config)
     assert whole.returncode == 0, whole.stderr
-    assert {name: (adapted.folder / f"results/demo/{name}").read_bytes() for name in made} == first
+    assert {name: (demo.folder / f"results/demo/{name}").read_bytes() for name in made} == first
     # as the other tests want it
-    assert adapted.snakemake("adapt", config=adapted.config).returncode == 0
+    assert demo.snakemake("adapt", config=demo.config).returncode == 0
 
 
 def test_without_a_gpu_it_says_how_long_peft_takes_and_how_to_leave_it_out(run):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pandas as pd
+import pytest
 
 from speechsong import frechet
 from speechsong.embeddings import read_blocks
 
 MODELS = ("w2v2", "hubert", "mert")
-EMOTIONS = ("calm", "happy", "sad", "angry")
+EMOTIONS = ("calm", "happy", "angry")
+FIGURES = ("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "fad", "adapt", "leakage")
+TABLES = ("probe", "adapt", "leakage", "comparisons", "fad", "paper", "claims")
+
+pytestmark = pytest.mark.slow
 
 
 def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
@@ -19,7 +24,7 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
         probes = pd.read_csv(results / f"probe/{model}.csv")
         assert list(probes.columns) == [
             *("model", "domain", "layer", "protocol", "seed", "accuracy", "uar", "best_epoch"),
-            *("n_train", "n_validation", "n_test", *(f"recall_{e}" for e in EMOTIONS)),
+            *("n_train", "n_validation", "n_test", *(f"recall_{e}" for e in EMOTIONS), "validation"),
         ]
         assert len(probes) == 2 * 3 * 2 * 5
         assert probes["accuracy"].between(0, 1).all()
@@ -27,20 +32,42 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
         assert list(distances.columns) == [
             *("model", "layer", "emotion", "fad", "fad_corrected", "std_error", "mean_term", "covariance_term"),
             *("clips_speech", "clips_music", "frames_speech", "frames_music"),
+            *("fad_matched", "fad_within_speech", "fad_within_music", "fad_across"),
         ]
         assert list(distances["emotion"]) == 3 * [*EMOTIONS, "all"]
         assert (distances["fad"] > 0).all()
         assert (distances["std_error"] > 0).all()
+        assert (distances["fad_across"] > distances[["fad_within_speech", "fad_within_music"]].max(axis=1)).all()
+        left_out = pd.read_csv(results / f"fad/{model}/left_out.csv")
+        assert list(left_out.columns) == ["model", "layer", "emotion", "side", "block", "frames", "fad_left_out"]
+        assert len(left_out) == 3 * 4 * 10
+        kernel = pd.read_csv(results / f"kad/{model}.csv")
+        assert list(kernel.columns) == [
+            *("model", "layer", "emotion", "kad", "std_error", "p", "bandwidth", "clips_speech", "clips_music")
+        ]
+        assert list(kernel["emotion"]) == list(distances["emotion"])
+        assert (kernel["clips_speech"] == distances["clips_speech"]).all()
+        assert kernel["p"].between(1 / 10_001, 1).all()
     clips = pd.read_csv(results / "clips/speech.csv", dtype=str)
     assert list(clips.columns) == [
         *("clip_id", "path", "domain", "emotion", "speaker", "gender", "statement", "take", "intensity"),
         *("seconds", "sample_rate", "channels", "sha256", "duplicate_of"),
     ]
-    assert sorted(clips["channels"].value_counts()) == [1, 159]
-    for name in ("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "fad"):
+    assert sorted(clips["channels"].value_counts()) == [1, 119]
+    for name in FIGURES:
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")
-    assert "mean nothing" in (results / "tables/probe.md").read_text()
+        assert "</svg>" in (results / f"figures/{name}.svg").read_text()
+    for name in TABLES:
+        assert len(pd.read_csv(results / f"tables/{name}.csv")) > 1
+        assert "mean nothing" in (results / f"tables/{name}.md").read_text()
+        assert "\\toprule" in (results / f"tables/{name}.tex").read_text()
+    assert "mean nothing" in (results / "summary.html").read_text()
+    ranks = pd.read_csv(results / "tables/fad.csv")
+    assert list(ranks["model"].unique()) == list(MODELS)
+    assert list(ranks["layer"]) == 3 * [layer for layer in ("00", "01", "02", "all") for _ in range(4)]
+    for _, some in ranks[ranks["emotion"] != "all"].groupby(["model", "layer"]):
+        assert sorted(some["rank"]) == [1, 2, 3]
 
 
 def test_it_says_that_its_numbers_mean_nothing_and_where_the_figures_are(demo):
@@ -67,11 +94,36 @@ def test_accuracy_is_what_the_predictions_say(demo):
         np.testing.assert_allclose(table.loc[key, "uar"], right.groupby(some["true"]).mean().mean())
 
 
+def test_no_metric_is_without_its_interval(demo):
+    results = demo.folder / "results/demo"
+    for model in MODELS:
+        for task, count in (("probe", 2 * 2 * 5), ("adapt", 3 * 8)):
+            metrics = pd.read_csv(results / f"metrics/{model}/{task}.csv")
+            assert len(metrics) == count * (2 + len(EMOTIONS))
+            assert not metrics[["value", "low", "high"]].isna().any(axis=None)
+            assert (metrics["low"] <= metrics["value"]).all() and (metrics["value"] <= metrics["high"]).all()
+        probes = pd.read_csv(results / f"probe/{model}.csv")
+        by_speaker = metrics_of(results, model, protocol="speaker", layer="02", test_domain="music")
+        some = probes[(probes["protocol"] == "speaker") & (probes["layer"] == 2) & (probes["domain"] == "music")]
+        # everybody is tested once, so that pooling weighs folds by their size
+        pooled = (some["accuracy"] * some["n_test"]).sum() / some["n_test"].sum()
+        assert by_speaker.loc["accuracy", "value"] == pytest.approx(pooled)
+        assert by_speaker.loc["accuracy", "clips"] == 120
+        assert by_speaker.loc["accuracy", "speakers"] == 10
+
+
+def metrics_of(results, model: str, **keys) -> pd.DataFrame:
+    metrics = pd.read_csv(results / f"metrics/{model}/probe.csv", dtype={"layer": str})
+    for key, value in keys.items():
+        metrics = metrics[metrics[key] == value]
+    return metrics.set_index("metric")
+
+
 def test_fad_is_what_the_moments_say(demo):
     results = demo.folder / "results/demo"
-    sides = [read_blocks(results / f"embeddings/mert/{d}/layer02/sad.h5")[0].merge() for d in ("speech", "music")]
+    sides = [read_blocks(results / f"embeddings/mert/{d}/layer02/happy.h5")[0].merge() for d in ("speech", "music")]
     table = pd.read_csv(results / "fad/mert.csv").set_index(["layer", "emotion"])
-    np.testing.assert_allclose(table.loc[(2, "sad"), "fad"], frechet.frechet(*sides).fad, rtol=1e-12)
+    np.testing.assert_allclose(table.loc[(2, "happy"), "fad"], frechet.frechet(*sides).fad, rtol=1e-12)
 
 
 def test_embeddings_say_how_they_were_made(demo):

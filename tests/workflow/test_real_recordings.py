@@ -50,3 +50,19 @@ def test_angry_speech_is_nearer_to_angry_song_than_calm_to_calm(real):
         index="layer", columns="emotion", values="fad"
     )
     assert (distances["angry"] < distances["calm"]).loc[1:].all(), distances
+
+
+def test_the_kernel_distance_agrees_and_surely_tells_the_domains_apart(real):
+    distances = pd.read_csv(real.folder / "results/kad/whisper.csv")
+    wide = distances.pivot(index="layer", columns="emotion", values="kad")
+    assert (wide["angry"] < wide["calm"]).loc[1:].all(), wide
+    # eight people: of the 256 ways to swap them, two are the corpus as it is
+    assert (distances["p"] < 0.02).all(), distances
+
+
+def test_the_domains_are_further_apart_than_halves_of_the_people_in_either(real):
+    ranks = pd.read_csv(real.folder / "results/tables/fad.csv")
+    assert (ranks["fad_across"] > ranks[["fad_within_speech", "fad_within_music"]].max(axis=1)).all()
+    deep = ranks[(ranks["layer"] == "all") & (ranks["emotion"] == "angry")]
+    assert deep["rank"].item() == 1
+    assert deep["rank_resampled"].item() > 0.9

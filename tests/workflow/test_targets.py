@@ -25,6 +25,7 @@ def test_the_paper_from_an_empty_folder(run):
     assert found["extract_w2v2"] == found["extract_hubert"] == found["extract_mert"] == 12
     assert found["probe"] == 3 * 2 * 13
     assert found["frechet"] == 3 * 13
+    assert found["kernel"] == 3
     assert found["split"] == 10
 
 
@@ -46,7 +47,9 @@ def test_targets_by_name(run):
         ("embeddings", "extract_w2v2"),
         ("probes", "probe"),
         ("fad", "frechet"),
+        ("kad", "kernel"),
         ("figures", "plot_fad"),
+        ("tables", "rank_fad"),
     ):
         plan = run.snakemake("-n", target)
         assert plan.returncode == 0, plan.stderr

@@ -6,4 +6,4 @@ with files.reporting(snakemake.log[0]):
     roles = {stage.target: inputs.get("target"), stage.source: inputs.source}
     domains = adapt.pooled_domains(stage, {domain: roles[domain] for domain in stage.domains})
     learner = adapt.linear_learner(stage, domains)
-    adapt.run(stage, learner, domains, params.state, inputs, dict(snakemake.output.items()))
+    adapt.run(stage, learner, domains, params.state, files.stamps(inputs), dict(snakemake.output.items()))

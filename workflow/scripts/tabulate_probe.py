@@ -1,5 +1,15 @@
 from speechsong import files, tables
 
 with files.reporting(snakemake.log[0]):
-    summary = tables.best_and_worst(tables.read(snakemake.input))
-    tables.write(summary, snakemake.output.csv, snakemake.output.markdown, snakemake.params.notice)
+    inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
+    found = tables.best_and_worst(tables.read(inputs))
+    best = ("best", "worst", "mean", "selected", "selected_uar")
+    tables.write(
+        found,
+        outputs.csv,
+        outputs.markdown,
+        params.notice,
+        latex=outputs.latex,
+        best=best,
+        within=("domain", "protocol"),
+    )

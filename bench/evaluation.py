@@ -1,0 +1,182 @@
+"""Statistics of a whole run: time and memory for every metric, interval, comparison and claim."""
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from common import Report, alternate, peak_megabytes, scratch, speedup, timed
+
+from speechsong import claims, evaluation, files, inference, ranking, splits, tables
+
+MODELS, DOMAINS, LAYERS = ["w2v2", "hubert", "mert"], ["speech", "music"], 13
+EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
+SPEAKERS, SEEDS, BLOCKS = 23, 5, 10
+APPROACHES = ["baseline", "ws", "peft"]
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of the ratio, the best counts (default 3)")
+    options = parser.parse_args()
+    report = Report(
+        "evaluation",
+        f"{len(MODELS)} models, {LAYERS} layers, 2 domains, 2 protocols, {SEEDS} seeds, {len(APPROACHES)} approaches, "
+        f"{inference.DRAWS} resamples, one process",
+        "resampling the rows of the speakers drawn, for one result",
+    )
+    with scratch() as folder:
+        write_run(folder, np.random.default_rng(0))
+        clips = {domain: str(folder / f"{domain}.csv") for domain in DOMAINS}
+        total = 0.0
+        for name, work in works(folder, clips).items():
+            seconds, _ = timed(work)
+            total += seconds
+            report.note(f"{name}: {seconds:.1f} s")
+            report.seconds[name] = seconds
+        report.figure("all statistics", "seconds", total, "<", 180)
+        report.figure("memory", "MB", peak_megabytes(), "<", 2000)
+        one = evaluation.read([str(folder / "w2v2/probe/speech/layer06.csv")], clips, [])
+        one = one[one["protocol"] == "random"]
+    few = 100
+    seconds, found = alternate(
+        options.rounds, ours=lambda: evaluation.measure(one, list(EMOTIONS)), reference=lambda: by_rows(one, few)
+    )
+    seconds["reference"] = [s * inference.DRAWS / few for s in seconds["reference"]]
+    report.figure("intervals of one result", "ratio", speedup(seconds), ">=", 10)
+    report.note(f"reference extrapolated from {few} resamples")
+    accuracy = next(row for row in found["ours"] if row["metric"] == "accuracy")
+    inside = np.mean((found["reference"] >= accuracy["low"]) & (found["reference"] <= accuracy["high"]))
+    report.note(f"share of the reference's resamples inside our 95 % interval: {inside:.2f}")
+    report.write()
+
+
+def works(folder: Path, clips: dict[str, str]) -> dict:
+    """What the workflow's rules compute, by name."""
+    probes = {model: str(folder / f"{model}-probe.csv") for model in MODELS}
+    paths = {
+        (model, task): sorted(str(p) for p in (folder / model / task).rglob("*.csv"))
+        for model in MODELS
+        for task in ("probe", "adapt")
+    }
+
+    def evaluate() -> None:
+        for (model, task), some in paths.items():
+            predictions = evaluation.read(some, clips, [probes[model]] if task == "probe" else [])
+            evaluation.measure(predictions, list(EMOTIONS))
+            evaluation.confusion(predictions, list(EMOTIONS))
+
+    def read() -> pd.DataFrame:
+        return evaluation.read([p for some in paths.values() for p in some], clips, list(probes.values()))
+
+    def compare() -> None:
+        predictions = read()
+        found = evaluation.compare(predictions[predictions["layer"].isin(["", "selected"])])
+        files.write_rows(folder / "comparisons.csv", found)
+
+    def check() -> None:
+        some = [path for (_, task), found in paths.items() if task == "probe" for path in found]
+        predictions = evaluation.read(some, clips, list(probes.values()))
+        claims.falls(predictions, DOMAINS)
+        claims.specialists(predictions, DOMAINS)
+        claims.helps(tables.read([str(folder / "comparisons.csv")]))
+        for model in MODELS:
+            claims.closeness(*distances(folder, model))
+
+    def rank() -> None:
+        for model in MODELS:
+            ranking.table(*distances(folder, model))
+
+    return {
+        "metrics and confusion": evaluate,
+        "comparisons": compare,
+        "leakage": lambda: evaluation.leakage(read()),
+        "claims": check,
+        "ranking of emotions": rank,
+    }
+
+
+def distances(folder: Path, model: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the FADs of a model, and those without each block."""
+    return tables.read([str(folder / f"{model}-fad.csv")]), tables.read([str(folder / f"{model}-left_out.csv")])
+
+
+def by_rows(some: pd.DataFrame, draws: int) -> np.ndarray:
+    """Resample as one would by hand: the accuracies of the rows of the speakers drawn, with all the metrics."""
+    rng = np.random.default_rng(1)
+    groups = [group for _, group in some.groupby("speaker")]
+    found = []
+    for _ in range(draws):
+        rows = pd.concat([groups[i] for i in rng.integers(0, len(groups), len(groups))])
+        right = rows["true"] == rows["predicted"]
+        right.groupby(rows["true"]).mean().mean()
+        found.append(right.mean())
+    return np.array(found)
+
+
+def write_run(folder: Path, rng: np.random.Generator) -> None:
+    """Write what the statistics of a run read: clips, predictions, probes and FADs, of made-up answers."""
+    truth = {}
+    for domain in DOMAINS:
+        rows = [
+            {"clip_id": f"{domain}-{speaker}-{emotion}-{i}", "speaker": f"{speaker:02d}", "emotion": emotion}
+            for speaker in range(SPEAKERS)
+            for emotion, count in EMOTIONS.items()
+            for i in range(count)
+        ]
+        files.write_rows(folder / f"{domain}.csv", rows)
+        truth[domain] = rows
+    tested = {}
+    for domain, seed in itertools.product(DOMAINS, range(SEEDS)):
+        parts = splits.random_parts([r["clip_id"] for r in truth[domain]], [0.6, 0.2, 0.2], rng)
+        tested[domain, "random", seed] = [r for r, part in zip(truth[domain], parts, strict=True) if part == "test"]
+        tested[domain, "speaker", seed] = [r for r in truth[domain] if int(r["speaker"]) % SEEDS == seed]
+    names = np.array(list(EMOTIONS))
+
+    def answers(domain: str, protocol: str, seed: int, labels: dict) -> list[dict]:
+        some = tested[domain, protocol, seed]
+        right = rng.random(len(some)) < rng.uniform(0.4, 0.9)
+        guesses = names[rng.integers(0, len(names), len(some))]
+        return [
+            labels
+            | {"clip_id": row["clip_id"], "true": row["emotion"]}
+            | {"predicted": row["emotion"] if ok else str(guess)}
+            | {f"logit_{emotion}": 0.1234567 for emotion in EMOTIONS}
+            for row, ok, guess in zip(some, right, guesses, strict=True)
+        ]
+
+    protocols = [(protocol, seed) for protocol in ("random", "speaker") for seed in range(SEEDS)]
+    for model in MODELS:
+        probes = []
+        for domain, layer in itertools.product(DOMAINS, range(LAYERS)):
+            rows = []
+            for protocol, seed in protocols:
+                labels = {"model": model, "domain": domain, "layer": f"{layer:02d}", "protocol": protocol, "seed": seed}
+                rows += answers(domain, protocol, seed, labels)
+                probes.append(labels | {"validation": rng.random()})
+            files.write_rows(folder / f"{model}/probe/{domain}/layer{layer:02d}.csv", rows)
+        files.write_rows(folder / f"{model}-probe.csv", probes)
+        stages = [*((d, "") for d in DOMAINS), *itertools.product(DOMAINS, DOMAINS)]
+        for approach, (protocol, seed), (source, target) in itertools.product(APPROACHES, protocols, stages):
+            labels = {"model": model, "approach": approach, "protocol": protocol, "seed": seed}
+            labels |= {"source": source, "target": target, "stage": 2 if target else 1}
+            rows = []
+            for domain in dict.fromkeys([target or source, source]):
+                rows += answers(domain, protocol, seed, labels | {"test_domain": domain})
+            files.write_rows(folder / f"{model}/adapt/{approach}/{protocol}-{seed}/{source}-{target}.csv", rows)
+        fads, left_out = [], []
+        for layer, emotion in itertools.product(range(LAYERS), [*EMOTIONS, "all"]):
+            keys = {"model": model, "layer": layer, "emotion": emotion}
+            value = rng.uniform(5, 20)
+            fads.append(keys | {"fad": value, "fad_corrected": value, "std_error": 1.0, "fad_matched": value})
+            for block in range(BLOCKS):
+                moved = value * rng.uniform(0.95, 1.05)
+                left_out.append(keys | {"side": "both", "block": block, "frames": 100, "fad_left_out": moved})
+        files.write_rows(folder / f"{model}-fad.csv", fads)
+        files.write_rows(folder / f"{model}-left_out.csv", left_out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""Ranks and their shares against counting by hand; resampled FADs against the standard error and a real bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t as student
+
+from speechsong import frechet, ranking
+from speechsong.jackknife import jackknife
+from speechsong.moments import Blocks, of_frames
+
+EMOTIONS = ["calm", "sad", "angry"]
+
+
+def tables(
+    values: dict[tuple[int, str], float], without: dict[tuple[int, str], dict[str, list[tuple]]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """FAD rows and, by side, lists of (block, frames, FAD without it)."""
+    fads = [
+        {"model": "m", "layer": layer, "emotion": e, "fad": value, "clips_A": 3, "fad_matched": value + 1}
+        | {"fad_within_A": 0.5, "fad_within_B": 0.25, "fad_across": value + 2}
+        for (layer, e), value in values.items()
+    ]
+    left_out = [
+        {"model": "m", "layer": layer, "emotion": e, "side": side, "block": j, "frames": m, "fad_left_out": value}
+        for (layer, e), sides in without.items()
+        for side, blocks in sides.items()
+        for j, m, value in blocks
+    ]
+    return pd.DataFrame(fads), pd.DataFrame(left_out)
+
+
+def random(seed: int, sides: dict[str, int], sizes: bool = True, layers: tuple[int, ...] = (0, 1, 2), error=0.1):
+    rng = np.random.default_rng(seed)
+    values, without = {}, {}
+    frames = {
+        (e, side): rng.integers(20, 60, blocks) if sizes else np.full(blocks, 30)
+        for e in [*EMOTIONS, "all"]
+        for side, blocks in sides.items()
+    }
+    for layer in layers:
+        for i, e in enumerate([*EMOTIONS, "all"]):
+            values[layer, e] = 5 + 0.3 * i + layer
+            without[layer, e] = {
+                side: [
+                    (j, m, values[layer, e] + 0.1 + error * rng.standard_normal())
+                    for j, m in enumerate(frames[e, side])
+                ]
+                for side in sides
+            }
+    return tables(values, without)
+
+
+BOTH, TWO = {"both": 8}, {"A": 8, "B": 5}
+
+
+def cell(rows: pd.DataFrame, layer: int, emotion: str) -> pd.DataFrame:
+    return rows[(rows["layer"] == layer) & (rows["emotion"] == emotion)]
+
+
+def by_hand(fads: pd.DataFrame, left_out: pd.DataFrame, layer: int, emotion: str) -> tuple[float, float]:
+    value = cell(fads, layer, emotion)["fad"].item()
+    corrected, variance = value, 0.0
+    for _, some in cell(left_out, layer, emotion).groupby("side"):
+        found = jackknife(value, some["fad_left_out"].to_numpy(), some["frames"].to_numpy())
+        corrected, variance = corrected + found[0] - value, variance + found[1]
+    return corrected, np.sqrt(variance)
+
+
+# --- resampling
+
+
+@pytest.mark.parametrize("sides", [BOTH, TWO], ids=["paired", "independent"])
+def test_draws_scatter_by_the_standard_error_about_the_corrected_value(sides):
+    fads, left_out = random(0, sides, sizes=False)
+    found = ranking.resample(fads, left_out)
+    assert found.shape == (10_000, 3, 4)
+    for layer in range(3):
+        for i, emotion in enumerate([*EMOTIONS, "all"]):
+            corrected, error = by_hand(fads, left_out, layer, emotion)
+            assert found[:, layer, i].std() == pytest.approx(error, rel=0.04)
+            assert found[:, layer, i].mean() == pytest.approx(corrected, abs=0.05 * error)
+
+
+@pytest.mark.parametrize("sides", [BOTH, TWO], ids=["paired", "independent"])
+def test_blocks_of_unequal_size(sides):
+    fads, left_out = random(1, sides)
+    found = ranking.resample(fads, left_out)
+    for i, emotion in enumerate([*EMOTIONS, "all"]):
+        corrected, error = by_hand(fads, left_out, 1, emotion)
+        assert found[:, 1, i].std() == pytest.approx(error, rel=0.1)
+        assert found[:, 1, i].mean() == pytest.approx(corrected, abs=0.35 * error)
+
+
+def test_the_same_draws_for_every_layer_and_emotion():
+    fads, left_out = random(2, BOTH)
+    # one layer is three times the other: so are its draws, one by one
+    for rows, column in ((fads, "fad"), (left_out, "fad_left_out")):
+        rows.loc[rows["layer"] == 2, column] = 3 * rows.loc[rows["layer"] == 1, column].to_numpy()
+    found = ranking.resample(fads, left_out, draws=50)
+    np.testing.assert_allclose(found[:, 2], 3 * found[:, 1])
+    np.testing.assert_array_equal(found, ranking.resample(fads, left_out, draws=50))
+    assert (ranking.resample(fads, left_out, draws=50, seed=1) != found).any()
+
+
+def test_the_order_of_rows_left_out_changes_nothing():
+    fads, left_out = random(3, BOTH)
+    shuffled = left_out.sample(frac=1, random_state=0)
+    np.testing.assert_array_equal(ranking.resample(fads, left_out), ranking.resample(fads, shuffled))
+
+
+def test_a_block_without_frames_of_an_emotion_moves_it_not():
+    fads, left_out = random(4, BOTH, sizes=False)
+    absent = (left_out["emotion"] == "sad") & (left_out["block"] == 3)
+    left_out = left_out[~absent]
+    found = ranking.resample(fads, left_out)
+    corrected, error = by_hand(fads, left_out, 0, "sad")
+    assert found[:, 0, 1].std() == pytest.approx(error, rel=0.05)
+    assert found[:, 0, 1].mean() == pytest.approx(corrected, abs=0.05 * error)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_emotion_without_an_error_is_unknown_and_the_others_are_not():
+    fads, left_out = random(5, BOTH)
+    left_out.loc[left_out["emotion"] == "sad", "fad_left_out"] = np.nan
+    found = ranking.resample(fads, left_out, draws=20)
+    assert np.isnan(found[:, :, 1]).all()
+    assert np.isfinite(found[:, :, [0, 2, 3]]).all()
+    rows = ranking.table(fads, left_out, draws=20)
+    assert list(rows["rank"][:4]) == ["1", "2", "3", ""]
+    shares = ["rank_left_out", "rank_resampled", "order_left_out", "order_resampled"]
+    assert np.isnan(rows[shares].to_numpy(float)).all()
+    assert np.isnan(rows.loc[rows["emotion"] == "sad", ["fad_corrected", "std_error", "low", "high"]]).all(axis=None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_block_tells_nothing():
+    fads, left_out = tables(
+        {(0, e): 1.0 + i for i, e in enumerate(EMOTIONS)}, {(0, e): {"both": [(0, 9, np.nan)]} for e in EMOTIONS}
+    )
+    assert np.isnan(ranking.resample(fads, left_out, draws=5)).all()
+    assert np.isnan(ranking.table(fads, left_out, draws=5)["rank_resampled"].to_numpy(float)).all()
+
+
+def test_draws_are_like_a_bootstrap_of_the_speakers_themselves():
+    rng = np.random.default_rng(6)
+    a, b = (0.4 * rng.standard_normal((12, 1, 3)) + rng.standard_normal((12, 30, 3)) for _ in range(2))
+    # well apart: near zero a distance is not linear in its data, and no influence tells its error
+    b = 1.3 * b + 1
+    blocks = [
+        Blocks(*(np.array([getattr(of_frames(x), k) for x in side]) for k in ("count", "mean", "scatter")))
+        for side in (a, b)
+    ]
+    found = frechet.estimate(*blocks, paired=True)
+    without = {(0, "calm"): {"both": [(one.block, one.frames, one.fad) for one in found.left_out]}}
+    draws = ranking.resample(*tables({(0, "calm"): found.distance.fad}, without))[:, 0, 0]
+    real = []
+    for _ in range(1000):
+        chosen = rng.integers(12, size=12)
+        real.append(frechet.frechet(*(of_frames(np.concatenate(side[chosen])) for side in (a, b))).fad)
+    assert draws.std() == pytest.approx(np.std(real) * np.sqrt(12 / 11), rel=0.25)
+
+
+# --- the table
+
+
+@pytest.mark.parametrize("sides", [BOTH, TWO], ids=["paired", "independent"])
+def test_columns_of_layers(sides):
+    fads, left_out = random(7, sides)
+    rows = ranking.table(fads, left_out)
+    assert list(rows.columns) == [
+        *("model", "layer", "emotion", "fad", "fad_corrected", "std_error", "low", "high"),
+        *("fad_matched", "fad_within_A", "fad_within_B", "fad_across"),
+        *("rank", "rank_left_out", "rank_resampled", "order_left_out", "order_resampled"),
+    ]
+    assert list(rows["layer"].unique()) == ["00", "01", "02", "all"]
+    assert list(rows["emotion"]) == 4 * [*EMOTIONS, "all"]
+    row = rows.iloc[5]
+    corrected, error = by_hand(fads, left_out, 1, "sad")
+    assert (row["layer"], row["emotion"], row["fad"]) == ("01", "sad", 6.3)
+    assert row["fad_corrected"] == pytest.approx(corrected)
+    assert row["std_error"] == pytest.approx(error)
+    reach = student.ppf(0.975, min(sides.values()) - 1) * error
+    assert (row["low"], row["high"]) == pytest.approx((corrected - reach, corrected + reach))
+    assert (row["fad_matched"], row["fad_within_A"], row["fad_across"]) == pytest.approx((7.3, 0.5, 8.3))
+
+
+def test_shares_of_ranks_left_out_by_counting():
+    fads, left_out = random(8, BOTH, error=0.3)
+    rows = ranking.table(fads, left_out).set_index(["layer", "emotion"])
+    for layer in range(3):
+        kept, whole = {e: 0 for e in EMOTIONS}, 0
+        for j in range(8):
+            some = left_out[(left_out["layer"] == layer) & (left_out["block"] == j) & (left_out["emotion"] != "all")]
+            order = list(some.sort_values("fad_left_out")["emotion"])
+            for e in EMOTIONS:
+                kept[e] += order.index(e) == EMOTIONS.index(e)
+            whole += order == EMOTIONS
+        assert 0 < whole < 8
+        for i, e in enumerate(EMOTIONS):
+            row = rows.loc[f"{layer:02d}", e]
+            assert row["rank"] == str(i + 1)
+            assert row["rank_left_out"] == kept[e] / 8
+            assert row["order_left_out"] == whole / 8
+        assert rows.loc[(f"{layer:02d}", "all"), "rank"] == ""
+
+
+def test_shares_of_ranks_resampled_by_counting():
+    fads, left_out = random(9, BOTH, error=0.03)
+    draws = ranking.resample(fads, left_out, draws=500)
+    rows = ranking.table(fads, left_out, draws=500).set_index(["layer", "emotion"])
+    for layer in range(3):
+        orders = np.array([np.argsort(one[:3]) for one in draws[:, layer]])
+        for i, e in enumerate(EMOTIONS):
+            assert rows.loc[(f"{layer:02d}", e), "rank_resampled"] == np.mean(orders[:, i] == i)
+        assert rows.loc[(f"{layer:02d}", "sad"), "order_resampled"] == np.mean((orders == [0, 1, 2]).all(axis=1))
+        assert 0.2 < rows.loc[(f"{layer:02d}", "sad"), "order_resampled"] < 1
+
+
+def test_emotions_far_apart_are_surely_ranked():
+    fads, left_out = random(10, BOTH, sizes=False, error=1e-4)
+    rows = ranking.table(fads, left_out, draws=100)
+    rows = rows[rows["emotion"] != "all"]
+    assert (rows[["rank_left_out", "rank_resampled", "order_left_out", "order_resampled"]] == 1).all(axis=None)
+
+
+@pytest.mark.parametrize("layers", [(0, 1, 2), (0,)])
+def test_all_layers_by_the_mean_of_their_logarithms(layers):
+    fads, left_out = random(11, BOTH, layers=layers)
+    used = [layer for layer in layers if layer] or [0]
+    rows = ranking.table(fads, left_out).set_index(["layer", "emotion"])
+    for e in [*EMOTIONS, "all"]:
+        some = [cell(left_out, layer, e) for layer in used]
+        value = np.mean([np.log(cell(fads, layer, e)["fad"].item()) for layer in used])
+        without = np.mean([np.log(x["fad_left_out"].to_numpy()) for x in some], axis=0)
+        corrected, variance = jackknife(value, without, some[0]["frames"].to_numpy())
+        row = rows.loc["all", e]
+        assert row["fad"] == pytest.approx(np.exp(value))
+        assert row["fad_corrected"] == pytest.approx(np.exp(corrected))
+        assert row["std_error"] == pytest.approx(np.exp(corrected) * np.sqrt(variance))
+        reach = student.ppf(0.975, 7) * np.sqrt(variance)
+        assert (row["low"], row["high"]) == pytest.approx((np.exp(corrected - reach), np.exp(corrected + reach)))
+        matched = [cell(fads, layer, e)["fad_matched"].item() for layer in used]
+        assert row["fad_matched"] == pytest.approx(np.exp(np.mean(np.log(matched))))
+    assert list(rows.loc["all"]["rank"]) == ["1", "2", "3", ""]
+
+
+def test_the_interval_holds_the_truth():
+    rng = np.random.default_rng(12)
+    held = []
+    for _ in range(100):
+        a, b = (0.4 * rng.standard_normal((10, 1, 3)) + rng.standard_normal((10, 20, 3)) for _ in range(2))
+        blocks = [
+            Blocks(*(np.array([getattr(of_frames(x), k) for x in side]) for k in ("count", "mean", "scatter")))
+            for side in (a, b + 1)
+        ]
+        found = frechet.estimate(*blocks, paired=True)
+        without = {(0, "calm"): {"both": [(one.block, one.frames, one.fad) for one in found.left_out]}}
+        row = ranking.table(*tables({(0, "calm"): found.distance.fad}, without), draws=2).iloc[0]
+        held.append(row["low"] < 3 < row["high"])
+    assert np.mean(held) > 0.85

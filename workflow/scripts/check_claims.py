@@ -1,0 +1,13 @@
+import pandas as pd
+
+from speechsong import claims, evaluation, files, tables
+
+with files.reporting(snakemake.log[0]):
+    inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
+    clips = dict(zip(params.domains, inputs.clips, strict=True))
+    predictions = evaluation.read(inputs.predictions, clips, inputs.probes)
+    found = [*claims.falls(predictions, params.domains), *claims.specialists(predictions, params.paper)]
+    for fad, left_out in zip(inputs.fad, inputs.left_out, strict=True):
+        found += claims.closeness(tables.read([fad]), tables.read([left_out]))
+    found = pd.DataFrame(found + claims.helps(tables.read([inputs.comparisons])))
+    tables.write(found, outputs.csv, outputs.markdown, params.notice, latex=outputs.latex)
