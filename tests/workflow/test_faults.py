@@ -1,0 +1,280 @@
+"""Jobs that are killed, a cut of the power, two runs at once, a disk that takes nothing, a clock that was moved back.
+
+Whatever happened, one more `snakemake` ends with the bytes of a run that nothing happened to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+
+# loaded by the jobs of a copy of the repository: holds a job that is about to put an output into its place, the second
+# one where there are several, once a rule
+HOLD = """
+import os, sys, time
+
+plain, replaced = os.replace, []
+
+
+def replace(source, target, **rest):
+    job, folder = getattr(sys.modules["__main__"], "snakemake", None), os.environ.get("HOLD")
+    if job is not None and folder and "/state/" not in str(target):
+        replaced.append(target)
+        mark = os.path.join(folder, job.rule)
+        if len(replaced) >= min(2, len(job.output)) and job.rule in os.environ["RULES"].split(","):
+            if not os.path.exists(mark):
+                with open(mark + ".new", "w") as stream:
+                    stream.write(f"{os.getpid()}\\n{os.path.abspath(source)}\\n{os.path.abspath(target)}")
+                plain(mark + ".new", mark)
+                while not os.path.exists(mark + ".go"):
+                    time.sleep(0.05)
+    plain(source, target, **rest)
+
+
+os.replace = replace
+"""
+
+
+class Held:
+    """A run in the background, with jobs that stop in the middle.
+
+    Parameters
+    ----------
+    run : conftest.Run
+        In a copy of the repository.
+    marks
+        A folder: each rule that was held once has a file there.
+    rules
+        Those that are to be held.
+    """
+
+    def __init__(self, run, marks: Path, rules: set[str], *targets: str) -> None:
+        (run.house / "src/sitecustomize.py").write_text(HOLD)
+        (run.folder / "test.yaml").write_text(yaml.safe_dump(run.config))
+        self.marks, self.before = marks, self._marked(marks)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *(targets or ["all"]), "--cores", "2", "--configfile", "test.yaml"],
+            cwd=run.folder,
+            env=os.environ | {"HOLD": str(marks), "RULES": ",".join(rules)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @staticmethod
+    def _marked(marks: Path) -> set[str]:
+        return {path.name for path in marks.iterdir() if not path.suffix}
+
+    def wait(self) -> set[str]:
+        """Wait for held jobs, on both cores if possible, or for the end; return the rules held since the start."""
+        deadline = time.monotonic() + 600
+        found, last = set(), time.monotonic()
+        while time.monotonic() < deadline and self.process.poll() is None:
+            now = self._marked(self.marks) - self.before
+            if now != found:
+                found, last = now, time.monotonic()
+            if len(found) >= 2 or (found and time.monotonic() - last > 5):
+                return found
+            time.sleep(0.05)
+        assert self.process.poll() is not None, "nothing was held for ten minutes"
+        return found
+
+    def job(self, rule: str) -> tuple[int, Path, Path]:
+        """Return the process, the temporary file and the output that a rule was held at."""
+        pid, source, target = (self.marks / rule).read_text().split("\n")
+        return int(pid), Path(source), Path(target)
+
+    def kill(self) -> None:
+        """Kill Snakemake and its jobs, as a cut of the power does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def go_on(self, rule: str) -> int:
+        """Let a held job go on; return the exit status of the run."""
+        (self.marks / f"{rule}.go").touch()
+        return self.process.wait(timeout=600)
+
+
+def content(path: Path) -> bytes | list[str]:
+    """Return the bytes of a result; of the tables of adaptation all but the time that training took."""
+    if path.suffix != ".csv" or "adapt" not in path.parts or "predictions" in path.parts:
+        return path.read_bytes()
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    place = rows[0].index("seconds")
+    return [",".join(row[:place] + row[place + 1 :]) for row in rows]
+
+
+def results(run, *folders: str) -> dict[str, bytes | list[str]]:
+    """Return all results, without logs and benchmarks and what a killed job could not clear away."""
+    found = {}
+    for folder in folders or ("results/demo", "data"):
+        for path in sorted((run.folder / folder).rglob("*")):
+            name = path.relative_to(run.folder)
+            if path.is_file() and not path.name.startswith(".") and not {"logs", "benchmarks"} & set(name.parts):
+                found[str(name)] = content(path)
+    return found
+
+
+def assert_same(run, other) -> None:
+    found, wanted = results(run), results(other)
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if found[name] != wanted[name]] == []
+    again = run.snakemake("-n", "all", config=run.config)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.fixture
+def copy(thin, new_run):
+    """A copy of the finished run."""
+    folder = new_run("copy").folder
+    shutil.copytree(thin.folder, folder, dirs_exist_ok=True)
+    here = replace(thin, folder=folder, house=folder)
+    here.config = thin.config
+    return here
+
+
+@pytest.fixture
+def marks(tmp_path) -> Path:
+    place = tmp_path / "marks"
+    place.mkdir()
+    return place
+
+
+EVERY_RULE = {
+    *("synthesise_voices", "make_encoder", "index_clips", "split", "extract_w2v2", "extract_mert"),
+    *("probe", "gather_probe", "frechet", "gather_fad", "gather_left_out", "rank_fad", "kernel"),
+    *("adapt_pooled", "gather_adapt", "evaluate", "compare", "check_claims"),
+    *("tabulate_probe", "tabulate_adapt", "tabulate_paper"),
+    *("plot_probe_layers", "plot_probe_emotions", "plot_fad", "plot_adapt", "summarise"),
+}
+
+
+def test_a_power_cut_in_the_middle_of_every_rule(thin, copy, marks):
+    """Killed once in each rule, with one output half written under its own name."""
+    for folder in ("results", "data/demo", ".snakemake"):
+        shutil.rmtree(copy.folder / folder)
+    while True:
+        running = Held(copy, marks, EVERY_RULE)
+        held = running.wait()
+        if not held:
+            break
+        running.kill()
+        for rule in held:
+            _, source, target = running.job(rule)
+            whole = source.read_bytes()
+            target.write_bytes(whole[: len(whole) // 2])
+        # the second run refuses, and says how to go on
+        assert copy.snakemake("--unlock", config=copy.config).returncode == 0
+    assert running.process.returncode == 0
+    assert {path.name for path in marks.iterdir()} == EVERY_RULE
+    assert_same(copy, thin)
+
+
+def test_a_lock_that_a_killed_run_left_says_how_to_remove_it(thin, copy, marks):
+    (copy.folder / "results/demo/figures/fad.png").unlink()
+    running = Held(copy, marks, {"plot_fad"})
+    assert running.wait() == {"plot_fad"}
+    running.kill()
+    second = copy.snakemake("all", config=copy.config)
+    text = second.stdout + second.stderr
+    assert second.returncode != 0
+    assert "--unlock" in text
+    assert "Traceback" not in text
+    assert copy.snakemake("--unlock", config=copy.config).returncode == 0
+    assert copy.snakemake("all", config=copy.config).returncode == 0
+    assert_same(copy, thin)
+
+
+@pytest.mark.parametrize("rule", ["extract_mert", "frechet", "adapt_pooled"])
+def test_a_job_that_the_system_kills(thin, copy, marks, rule):
+    """As for want of memory: Snakemake lives, and the next run needs nothing else."""
+    lost = {
+        "extract_mert": "embeddings/mert/speech/layer01/calm.h5",
+        "frechet": "fad/w2v2/layer02/all.csv",
+        "adapt_pooled": "adapt/mert/baseline/random-0/speech.csv",
+    }
+    target = f"results/demo/{lost[rule]}"
+    (copy.folder / target).unlink()
+    running = Held(copy, marks, {rule}, target)
+    assert running.wait() == {rule}
+    os.kill(running.job(rule)[0], signal.SIGKILL)
+    assert running.process.wait(timeout=60) != 0
+    assert not (copy.folder / target).exists()
+    for wanted in (target, "all"):
+        done = copy.snakemake(wanted, config=copy.config)
+        assert done.returncode == 0, done.stderr
+    assert_same(copy, thin)
+
+
+def test_two_runs_at_once(thin, copy, marks):
+    (copy.folder / "results/demo/figures/fad.png").unlink()
+    running = Held(copy, marks, {"plot_fad"})
+    assert running.wait() == {"plot_fad"}
+    second = copy.snakemake("all", config=copy.config)
+    text = second.stdout + second.stderr
+    assert second.returncode != 0
+    assert "cannot be locked" in text
+    assert "Traceback" not in text
+    assert running.go_on("plot_fad") == 0
+    assert_same(copy, thin)
+
+
+@pytest.fixture
+def read_only(copy, absent) -> Iterator[Path]:
+    """Results that cannot be written, whoever one is."""
+    place = str(copy.folder / "results")
+    (copy.folder / "results/demo/figures/fad.png").unlink()
+    if os.geteuid() or subprocess.run(["mount", "--bind", place, place], capture_output=True).returncode:
+        absent("the right to mount")
+    subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
+    yield copy.folder / "results"
+    subprocess.run(["umount", place], check=True)
+
+
+def test_read_only_results(thin, copy, read_only):
+    refused = copy.snakemake("all", config=copy.config)
+    text = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "Write-protected output files for rule plot_fad" in text
+    assert "results/demo/figures/fad.pdf" in text
+    assert "Traceback" not in text
+    subprocess.run(["mount", "-o", "remount,rw,bind", str(read_only)], check=True)
+    assert copy.snakemake("all", config=copy.config).returncode == 0
+    assert_same(copy, thin)
+
+
+def test_a_clock_that_was_moved_back(thin, copy):
+    """All that is there comes from tomorrow: Snakemake makes nothing that would be older than what it is made from."""
+    tomorrow = time.time() + 86400
+    for folder in ("results", "data"):
+        for path in (copy.folder / folder).rglob("*"):
+            if path.is_file():
+                os.utime(path, (tomorrow, tomorrow))
+    for name in ("fad/mert/layer01/calm.csv", "fad/mert.csv", "probe/w2v2.csv"):
+        (copy.folder / "results/demo" / name).unlink()
+    refused = copy.snakemake("all", config=copy.config)
+    text = refused.stdout + refused.stderr
+    assert refused.returncode != 0
+    assert "older modification time" in text
+    assert "Traceback" not in text
+    # as the README says
+    moment = f"@{int(time.time())}"
+    command = ["find", "data", "results", "-newermt", moment, "-exec", "touch", "-d", moment, "{}", "+"]
+    subprocess.run(command, cwd=copy.folder, check=True)
+    done = copy.snakemake("all", config=copy.config)
+    assert done.returncode == 0, done.stderr
+    assert "Extract" not in done.stdout + done.stderr
+    assert_same(copy, thin)

@@ -1,0 +1,179 @@
+"""`--profile slurm` on a real Slurm of two nodes: where jobs go, what comes out, and jobs that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from slurm_cluster import Cluster, missing
+
+ROOT = Path(__file__).parents[2]
+# a cluster of one machine answers at once
+OFTEN = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")
+CALM = "results/demo/embeddings/mert/{}/layer00/calm.h5"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster(absent, tmp_path_factory):
+    lacking = missing()
+    if lacking:
+        absent(f"{', '.join(lacking)} (for the tests of Slurm; Debian: apt-get install slurm-wlm munge, as root)")
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@dataclass
+class Finished:
+    """A run through the cluster, and its jobs as Slurm remembers them."""
+
+    folder: Path
+    config: dict
+    jobs: dict[str, list[dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def finished(cluster, demo, new_run):
+    here = new_run("slurm")
+    here.seconds = 1800
+    done = here.snakemake("all", "--profile", "slurm", *OFTEN, config=demo.config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = here.snakemake("all", "--profile", "slurm", *OFTEN, config=demo.config)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+    return Finished(here.folder, demo.config, by_rule(cluster.jobs(here.folder)))
+
+
+def by_rule(jobs: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """Sort Slurm's jobs by what the executor says of them: the rule, or the group and its rules."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for job in jobs:
+        found.setdefault(job["Comment"].removeprefix("rule_").split("_wildcards_")[0], []).append(job)
+    return found
+
+
+def without_seconds(path: Path) -> str:
+    """A table without the time that its rows took."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table.drop(columns="seconds", errors="ignore").to_csv(index=False)
+
+
+def test_results_are_those_of_a_local_run(finished, demo):
+    local, cluster = (folder / "results/demo" for folder in (demo.folder, finished.folder))
+    tables = sorted(str(path.relative_to(local)) for path in local.rglob("*.csv"))
+    assert tables == sorted(str(path.relative_to(cluster)) for path in cluster.rglob("*.csv"))
+    assert len(tables) > 100
+    differ = [
+        name
+        for name in tables
+        if (local / name).read_bytes() != (cluster / name).read_bytes()
+        and without_seconds(local / name) != without_seconds(cluster / name)
+    ]
+    assert differ == []
+    figures = sorted(path.name for path in (local / "figures").iterdir())
+    assert figures == sorted(path.name for path in (cluster / "figures").iterdir())
+    for path in (local / "figures").glob("*.png"):
+        assert path.read_bytes() == (cluster / "figures" / path.name).read_bytes()
+
+
+def test_gpu_jobs_get_a_gpu_each_and_all_others_none(finished):
+    on_gpu = {"extract_w2v2": 6, "extract_hubert": 6, "extract_mert": 6, "adapt_peft": 18}
+    for rule, jobs in finished.jobs.items():
+        for job in jobs:
+            assert job["JobState"] == "COMPLETED"
+            assert job["Partition"] == ("gpu" if rule in on_gpu else "cpu")
+            assert job.get("TresPerJob") == ("gres:gpu:1" if rule in on_gpu else None)
+    # one job for each (model, domain, emotion) and each stage of adaptation
+    assert {rule: len({job["Comment"] for job in finished.jobs[rule]}) for rule in on_gpu} == on_gpu
+    assert {rule: len(finished.jobs[rule]) for rule in on_gpu} == on_gpu
+
+
+def test_jobs_of_seconds_share_an_allocation(finished):
+    small = [job for jobs in finished.jobs.values() for job in jobs if job["Partition"] == "cpu"]
+    assert len(small) <= 20
+    assert max(int(job["NumCPUs"]) for job in small) == 4
+
+
+def site(folder: Path, **values: str) -> Path:
+    """Write a profile that differs from the committed one in lines of its site."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    profile["default-resources"] |= values
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(profile))
+    return folder
+
+
+@pytest.fixture
+def config() -> dict:
+    return yaml.safe_load((ROOT / "demo.yaml").read_text()) | {"models": ["mert"]}
+
+
+def script_of(folder: Path, name: str, process: subprocess.Popen, old: set[int]) -> int:
+    """Wait for the process of a rule's script in a run's folder; return its id."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                command = path.read_bytes().decode(errors="replace").split("\0")
+            except OSError:  # it has ended
+                continue
+            number = int(path.parent.name)
+            script = any(part.startswith(str(folder)) and part.endswith(f".{name}.py") for part in command)
+            if script and Path(command[0]).name.startswith("python") and number not in old:
+                return number
+        time.sleep(0.05)
+    raise AssertionError(f"no job of {name} has started")
+
+
+def test_a_killed_job_is_sent_again_with_more_memory_and_time(cluster, run, config):
+    """Once its process is killed on the node, once the job is cancelled; the third attempt is left alone."""
+    profile = site(run.folder / "site", gpu_type="pretend")
+    (run.folder / "test.yaml").write_text(yaml.safe_dump(config))
+    target = CALM.format("speech")
+    command = [sys.executable, "-m", "snakemake", target, "--directory", str(run.folder), "--profile", str(profile)]
+    process = subprocess.Popen(
+        [*command, *OFTEN, "--configfile", str(run.folder / "test.yaml")],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=(run.folder / "output").open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    first = script_of(run.folder, "extract", process, set())
+    os.kill(first, signal.SIGKILL)
+    script_of(run.folder, "extract", process, {first})
+    second = [job["JobId"] for job in cluster.jobs(run.folder) if job["JobState"] == "RUNNING"]
+    assert len(second) == 1
+    cluster.ask("scancel", *second)
+    assert process.wait(600) == 0, (run.folder / "output").read_text()
+    assert (run.folder / target).exists()
+    jobs = cluster.jobs(run.folder)
+    assert [job["JobState"] for job in jobs] == ["FAILED", "CANCELLED", "COMPLETED"]
+    megabytes = [int(job["MinMemoryNode"].rstrip("M")) for job in jobs]
+    assert [m / megabytes[0] for m in megabytes] == [1, 2, 3]
+    hours = [pd.Timedelta(job["TimeLimit"].replace("-", " days ")) for job in jobs]
+    assert [h / hours[0] for h in hours] == [1, 2, 3]
+    # the type of GPU is the site's
+    assert {job["TresPerJob"] for job in jobs} == {"gres:gpu:pretend:1"}
+
+
+@pytest.mark.parametrize("how", ["no partition of GPUs", "device: cpu"])
+def test_a_run_without_gpus_goes_to_cpus(cluster, run, config, how):
+    profile = site(run.folder / "site", **({"gpu_partition": ""} if how == "no partition of GPUs" else {}))
+    config |= {"device": "cpu"} if how == "device: cpu" else {}
+    targets = ("results/demo/clips/speech.csv", CALM.format("music"))
+    done = run.snakemake(*targets, "--profile", str(profile), *OFTEN, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = by_rule(cluster.jobs(run.folder))
+    assert {rule: len(some) for rule, some in jobs.items()} == {"extract_mert": 1, "index_clips": 1}
+    assert {job["Partition"] for some in jobs.values() for job in some} == {"cpu"}
+    assert all("TresPerJob" not in job for some in jobs.values() for job in some)
