@@ -190,10 +190,19 @@ def embedding_files(model, domain):
     ]
 
 
+DIGESTS = {}
+
+
 def digest(domain, emotion=None):
     """The digest of recordings, as a param. It stands for them: as inputs they would cost Snakemake far more."""
-    some = [r for r in RUN.recordings[domain] if emotion in (None, r.emotion)]
-    return corpora.digest(some)
+    if (domain, emotion) not in DIGESTS:
+        found = corpora.digest([r for r in RUN.recordings[domain] if emotion in (None, r.emotion)])
+        if any(domain in unfetched for unfetched in RUN.unfetched.values()):
+            # to be had only in the middle of this run, so that it changes
+            return found
+        # one for all encoders: the largest corpora take seconds
+        DIGESTS[domain, emotion] = found
+    return DIGESTS[domain, emotion]
 
 
 def still_to_fetch():

@@ -254,10 +254,11 @@ def test_a_recording_replaced_by_an_older_one_of_another_length(thin):
 
 
 def test_a_recording_that_was_only_touched(thin):
+    """Counts as replaced: contents are not read when the workflow is, for a large corpus has too much of them."""
     times = voice(thin).stat()
     voice(thin).touch()
     try:
-        assert plan(thin).jobs == {}
+        assert_calm_speech(plan(thin))
     finally:
         os.utime(voice(thin), ns=(times.st_atime_ns, times.st_mtime_ns))
 
