@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from common import Report, alternate, peak_megabytes, scratch, speedup, timed
 
-from speechsong import claims, evaluation, files, inference, ranking, splits, tables
+from speechsong import claims, embeddings, evaluation, files, inference, kernel, ranking, splits, tables
 
 MODELS, DOMAINS, LAYERS = ["w2v2", "hubert", "mert"], ["speech", "music"], 13
 EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
-SPEAKERS, SEEDS, BLOCKS = 23, 5, 10
+SPEAKERS, SEEDS, BLOCKS, WIDTH = 23, 5, 10, 768
 APPROACHES = ["baseline", "ws", "peft"]
 
 
@@ -85,6 +85,13 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
         for model in MODELS:
             claims.closeness(*distances(folder, model))
 
+    def kad() -> None:
+        for _ in MODELS:
+            # all layers are as large as this one
+            files_of = {e: tuple(str(folder / f"{d}-{e}.h5") for d in DOMAINS) for e in EMOTIONS}
+            layers = {f"{layer:02d}": files_of for layer in range(LAYERS)}
+            kernel.run(DOMAINS, layers, [clips[d] for d in DOMAINS], paired=True)
+
     def rank() -> None:
         for model in MODELS:
             ranking.table(*distances(folder, model))
@@ -95,6 +102,7 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
         "leakage": lambda: evaluation.leakage(read()),
         "claims": check,
         "ranking of emotions": rank,
+        "KAD": kad,
     }
 
 
@@ -128,6 +136,12 @@ def write_run(folder: Path, rng: np.random.Generator) -> None:
         ]
         files.write_rows(folder / f"{domain}.csv", rows)
         truth[domain] = rows
+        for emotion in EMOTIONS:
+            ids = [row["clip_id"] for row in rows if row["emotion"] == emotion]
+            pooled = rng.standard_normal((1, len(ids), WIDTH)).astype(np.float32)
+            nothing = np.zeros((1, 1, 1)), np.zeros((1, 1, 1), np.float32)
+            made = embeddings.Embeddings(ids, np.ones(len(ids), int), pooled, np.ones(1, int), *nothing)
+            embeddings.write(folder / f"{domain}-{emotion}.h5", made, 0, {})
     tested = {}
     for domain, seed in itertools.product(DOMAINS, range(SEEDS)):
         parts = splits.random_parts([r["clip_id"] for r in truth[domain]], [0.6, 0.2, 0.2], rng)

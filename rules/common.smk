@@ -72,12 +72,16 @@ TITLES = {
 SPLITS = [
     f"{protocol}-{seed}" for protocol in config["split"]["protocols"] for seed in config["split"]["seeds"]
 ]
-# speech and song of RAVDESS, which the paper is about; None in other runs
+# speech and song of RAVDESS with all their emotions, which the paper is about; None in other runs
 BY_CHANNEL = {
     config["corpora"][d].get("channel"): d for d in DOMAINS if config["corpora"][d]["reader"] == "ravdess"
 }
-PAPER_DOMAINS = [BY_CHANNEL["speech"], BY_CHANNEL["song"]] if len(BY_CHANNEL) == 2 else None
 PAPER_EMOTIONS = {"neutral", "calm", "happy", "sad", "angry", "fearful"}
+PAPER_DOMAINS = (
+    [BY_CHANNEL["speech"], BY_CHANNEL["song"]]
+    if len(BY_CHANNEL) == 2 and set(EMOTIONS) == PAPER_EMOTIONS
+    else None
+)
 TASKS = ["probe", "adapt"]
 # whether both protocols were used, so that there is something to set side by side
 LEAKAGE = any({"random", "speaker"} <= set(config[part]["protocols"]) for part in ("split", "adapt"))

@@ -149,7 +149,7 @@ rule tabulate_paper:
     conda:
         "../envs/speechsong.yaml"
     params:
-        paper=PAPER_DOMAINS if set(EMOTIONS) == PAPER_EMOTIONS else None,
+        paper=PAPER_DOMAINS,
         notice=config["notice"],
         code=code("tabulate_paper"),
     script:

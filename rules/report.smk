@@ -61,12 +61,12 @@ rule plot_probe_emotions:
 
 rule plot_fad:
     input:
-        [f"{RESULTS}/fad/{model}.csv" for model in MODELS],
+        f"{RESULTS}/tables/fad.csv",
     output:
         png=report(
             f"{RESULTS}/figures/fad.png",
             caption="../workflow/report/fad.rst",
-            category="Fréchet audio distance",
+            category="Distances",
             labels={"result": TITLES["fad"]},
         ),
         pdf=f"{RESULTS}/figures/fad.pdf",
@@ -202,7 +202,7 @@ SHOWN = {
     "comparisons": rules.compare.output.csv,
     "fad": rules.plot_fad.output.png,
     "fad_table": rules.rank_fad.output.csv,
-    "kad": [f"{RESULTS}/kad/{model}.csv" for model in MODELS],
+    "kad": rules.tabulate_kad.output.csv,
 }
 
 
@@ -269,6 +269,7 @@ rule tables:
         rules.compare.output,
         rules.tabulate_leakage.output if LEAKAGE else [],
         rules.rank_fad.output,
+        rules.tabulate_kad.output,
         [f"{RESULTS}/probe/{model}.csv" for model in MODELS],
         [f"{RESULTS}/metrics/{model}/probe.csv" for model in MODELS],
         [f"{RESULTS}/adapt/{model}.csv" for model in MODELS if approaches(model)],

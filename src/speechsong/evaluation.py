@@ -112,8 +112,13 @@ def measure(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
         drawn = inference.draw(len(people))
         values = metrics.scores(right.sum(axis=0), total.sum(axis=0))
         samples = metrics.scores(drawn @ right, drawn @ total)
-        for i, metric in enumerate(["accuracy", "uar", *(f"recall_{emotion}" for emotion in emotions)]):
-            low, high = inference.interval(samples[:, i], len(people))
+        clips = tally(some.drop_duplicates("clip_id"), people, emotions)[1].sum(axis=0)
+        of = {"accuracy": clips.sum(), "uar": None} | {f"recall_{e}": n for e, n in zip(emotions, clips, strict=True)}
+        for i, (metric, count) in enumerate(of.items()):
+            if count is None:
+                low, high = inference.interval(samples[:, i], len(people))
+            else:
+                low, high = inference.share_interval(values[i], samples[:, i], len(people), count)
             rows.append(
                 dict(zip(KEYS, keys, strict=True))
                 | {"metric": metric, "value": float(values[i]), "low": low, "high": high}
@@ -138,7 +143,7 @@ def confusion(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
     return rows
 
 
-def accuracies(parts: dict[str, pd.DataFrame]) -> dict[str, tuple[float, np.ndarray, int]]:
+def accuracies(parts: dict[str, pd.DataFrame]) -> dict[str, tuple[float, np.ndarray, int, int]]:
     """Compute accuracies and their bootstrap samples, speakers drawn together, so that differences are paired.
 
     Parameters
@@ -149,7 +154,7 @@ def accuracies(parts: dict[str, pd.DataFrame]) -> dict[str, tuple[float, np.ndar
     Returns
     -------
     dict
-        For each name the accuracy, its samples (draws,) and the number of its speakers.
+        For each name the accuracy, its samples (draws,) and how many speakers and distinct clips it is of.
     """
     people = sorted(set().union(*(part["speaker"] for part in parts.values())))
     drawn = inference.draw(len(people))
@@ -159,14 +164,15 @@ def accuracies(parts: dict[str, pd.DataFrame]) -> dict[str, tuple[float, np.ndar
         right = np.bincount(row, part["true"] == part["predicted"], len(people))
         total = np.bincount(row, minlength=len(people))
         with np.errstate(invalid="ignore"):
-            found[name] = (right.sum() / total.sum(), (drawn @ right) / (drawn @ total), int((total > 0).sum()))
+            samples = (drawn @ right) / (drawn @ total)
+        found[name] = (right.sum() / total.sum(), samples, int((total > 0).sum()), part["clip_id"].nunique())
     return found
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, float, float]:
     """Compute accuracy A minus accuracy B of rows of `read`, and its 95 % interval over speakers."""
     found = accuracies({"a": a, "b": b})
-    (of_a, samples_a, people_a), (of_b, samples_b, people_b) = found["a"], found["b"]
+    (of_a, samples_a, people_a, _), (of_b, samples_b, people_b, _) = found["a"], found["b"]
     return (float(of_a - of_b), *inference.interval(samples_a - samples_b, min(people_a, people_b)))
 
 
@@ -192,15 +198,18 @@ def leakage(predictions: pd.DataFrame) -> list[dict]:
         if any(part.empty for part in parts.values()):
             continue
         found = accuracies(parts)
-        (random, of_random, _), (speaker, of_speaker, _) = found["random"], found["speaker"]
-        fewest = min(people for *_, people in found.values())
-        found["difference"] = (random - speaker, of_random - of_speaker, fewest)
         row = dict(zip(keys, values, strict=True))
-        for name, (value, samples, people) in found.items():
-            low, high = inference.interval(samples, people)
-            row |= {name: 100 * float(value), f"{name}_low": 100 * low, f"{name}_high": 100 * high}
+        for name, (value, *about) in found.items():
+            row |= _percent(name, value, inference.share_interval(value, *about))
+        (random, of_random, *_), (speaker, of_speaker, *_) = found["random"], found["speaker"]
+        fewest = min(people for _, _, people, _ in found.values())
+        row |= _percent("difference", random - speaker, inference.interval(of_random - of_speaker, fewest))
         rows.append(row | {"speakers": fewest})
     return rows
+
+
+def _percent(name: str, value: float, bounds: tuple[float, float]) -> dict:
+    return {name: 100 * float(value), f"{name}_low": 100 * bounds[0], f"{name}_high": 100 * bounds[1]}
 
 
 def pairs(results: list[dict]) -> Iterator[tuple[str, dict, dict]]:

@@ -251,17 +251,19 @@ def fad(distances: pd.DataFrame, domains: list[str]) -> Figure:
     Parameters
     ----------
     distances
-        Rows of FAD CSVs. Lines are the plain value, bands one jackknife standard error either way.
+        Rows of `ranking.table`. Lines are the bias-corrected value, bands its 95 % interval.
     domains
         Names of the two domains, for the axis.
     """
+    distances = distances[distances["layer"] != "all"]
+    distances = distances.assign(layer=distances["layer"].astype(int))
     models, emotions = (list(distances[c].unique()) for c in ("model", "emotion"))
     figure, axes = _panels(len(models), 1, 0.7 + 1.6 * len(models))
     for (axis,), model in zip(axes, models, strict=True):
         for emotion in emotions:
             some = distances[(distances["model"] == model) & (distances["emotion"] == emotion)].sort_values("layer")
-            band = (some["fad"] - some["std_error"], some["fad"] + some["std_error"])
-            _line(axis, some["layer"], some["fad"], band, emotion, emotion_style(emotion, emotions))
+            band = (some["fad_corrected_low"], some["fad_corrected_high"])
+            _line(axis, some["layer"], some["fad_corrected"], band, emotion, emotion_style(emotion, emotions))
         axis.set_title(model)
         # layers differ by more than emotions do: equal ratios get equal room
         axis.set_yscale("log")
@@ -269,6 +271,11 @@ def fad(distances: pd.DataFrame, domains: list[str]) -> Figure:
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_locator(NullLocator())
         axis.set_ylabel("FAD (squared units)")
+        drawn = distances[distances["model"] == model]
+        least = drawn["fad_corrected"].where(drawn["fad_corrected"] > 0).min()
+        # an interval that comes near zero would take all the room of a logarithmic axis
+        if drawn["fad_corrected_low"].min() < least / 4:
+            axis.set_ylim(bottom=least / 4)
     axes[-1][0].set_xlabel("Layer")
     figure.suptitle(f"Fréchet audio distance, {domains[0]} to {domains[1]}", fontsize=8)
     _legend_below(figure, axes[0][0])

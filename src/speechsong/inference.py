@@ -3,6 +3,7 @@
 Clips of one person are alike, so people are what is resampled, not clips. All functions are of counts a speaker; rows
 are the S speakers of a corpus.
 
+share_interval : of an accuracy or recall: Wilson's, with the error that resampled speakers give (Dean, Pagano 2015).
 interval : percentile bootstrap over speakers, widened for few speakers (Hesterberg 2015).
 sign_flip : exact permutation test of paired differences a speaker (Fisher 1935).
 mcnemar : exact test of paired answers to the same clips (McNemar 1947), for one split only.
@@ -55,6 +56,42 @@ def interval(drawn: np.ndarray, speakers: int) -> tuple[float, float]:
     tail = norm.cdf(stdtrit(speakers - 1, 0.025) * np.sqrt(speakers / (speakers - 1)))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def share_interval(share: float, drawn: np.ndarray, speakers: int, clips: int) -> tuple[float, float]:
+    """Find the 95 % interval of a share of right answers from its values in bootstrap samples.
+
+    Wilson's interval for as many independent clips as would have the error seen, with Student's t in the place of the
+    normal's quantile. Percentiles of the samples would be too narrow near 0 and 1: where nobody was ever wrong, no
+    sample is either. (Dean and Pagano 2015, "Evaluating confidence interval methods for binomial proportions in
+    clustered surveys", section 2.)
+
+    Parameters
+    ----------
+    share
+        Between 0 and 1, or NaN.
+    drawn : ndarray (draws,)
+        NaN in samples where the share has no value.
+    speakers
+        S, at least two.
+    clips
+        Distinct ones; they are never worth more than that.
+
+    Returns
+    -------
+    tuple of float
+        NaN with fewer than two speakers.
+    """
+    drawn = drawn[~np.isnan(drawn)]
+    if speakers < 2 or not len(drawn) or np.isnan(share):
+        return float("nan"), float("nan")
+    variance = drawn.var() * speakers / (speakers - 1)
+    worth = min(share * (1 - share) / variance, clips) if variance > 0 else clips
+    t = -stdtrit(speakers - 1, 0.025)
+    centre = (share + t**2 / (2 * worth)) / (1 + t**2 / worth)
+    half = t / (1 + t**2 / worth) * np.sqrt(share * (1 - share) / worth + t**2 / (4 * worth**2))
+    # rounding must not leave a share of 0 or 1 outside
+    return float(min(centre - half, share)), float(max(centre + half, share))
 
 
 def sign_flip(differences: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from speechsong import files
 from speechsong.embeddings import read_pooled
@@ -200,7 +201,8 @@ def run(
     Returns
     -------
     list of dict
-        A row a layer and emotion, `all` last: layer, emotion, kad, std_error, p, bandwidth (in units of the hidden
+        A row a layer and emotion, `all` last: layer, emotion, kad, kad_low and kad_high (95 % by Student's t, a degree
+        of freedom less than the speakers of the domain that has fewer), std_error, p, bandwidth (in units of the hidden
         states), clips of each domain that were compared: of more than MOST, so many by chance. KAD is NaN where
         a domain has fewer than two clips.
 
@@ -227,12 +229,17 @@ def run(
                 kept = np.sort(np.random.default_rng(0).choice(len(in_a), MOST, replace=False))
                 pooled, in_a, speaker = pooled[kept], in_a[kept], speaker[kept]
             groups, bandwidth = aggregate(squared_distances(pooled), in_a, speaker)
+            value, error = float(groups.kad(groups.in_a, ~groups.in_a)), standard_error(groups, paired=paired)
+            people = min(len(np.unique(groups.speaker[side])) for side in (groups.in_a, ~groups.in_a))
+            margin = error * -stdtrit(max(people - 1, 1), 0.025)
             rows.append(
                 {
                     "layer": layer,
                     "emotion": emotion,
-                    "kad": float(groups.kad(groups.in_a, ~groups.in_a)),
-                    "std_error": standard_error(groups, paired=paired),
+                    "kad": value,
+                    "kad_low": value - margin,
+                    "kad_high": value + margin,
+                    "std_error": error,
                     "p": permutation(groups, paired=paired),
                     "bandwidth": bandwidth,
                     f"clips_{domains[0]}": int(in_a.sum()),

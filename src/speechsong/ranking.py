@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from speechsong.jackknife import jackknife
@@ -48,9 +49,9 @@ def resample(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, see
     Returns
     -------
     ndarray (draws, L, E), float64
-        Layers ascending, emotions (`all` too) in the order of `fads`. Draws scatter about `fad_corrected` with a
-        standard deviation of `std_error`, exactly so where blocks are of one size; NaN where these are. A value may
-        be below zero where the error is as large as the FAD.
+        Layers ascending, emotions (`all` too) in the order of `fads`. Draws scatter about `fad_corrected` by
+        `std_error`, widened for few blocks: their 95 % is that of Student's t, as in `table`. NaN where these are. A
+        value may be below zero where the error is as large as the FAD.
     """
     values, sides = _matrices(fads, left_out)
     return _draw(values, sides, draws, seed)
@@ -68,12 +69,13 @@ def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: 
     -------
     DataFrame
         A row a layer and emotion, then rows of layer `all`: geometric means over the layers, without layer 0 as in
-        `tables.best_and_worst`. Columns: model, layer, emotion, fad, fad_corrected, std_error; low and high of the 95 %
-        interval of the corrected FAD by Student's t (of its logarithm for layer `all`) with B - 1 degrees of freedom, B
-        the blocks of the side that has fewer; the other distances of `fads` (fad_matched, fad_within_*, fad_across);
-        rank, 1 for the least FAD, of the emotions without `all`; rank_left_out and rank_resampled, the share of FADs
-        with a block left out and of the draws in which the emotion has that rank; order_left_out and order_resampled,
-        the share in which all have theirs. Shares are NaN where an emotion has no standard error.
+        `tables.best_and_worst`. Columns: model, layer, emotion, fad, fad_corrected with the ends of its 95 % interval
+        by Student's t (of its logarithm for layer `all`) with B - 1 degrees of freedom, B the blocks of the side that
+        has fewer, std_error; the other distances of `fads` (fad_matched, fad_within_*, fad_across); rank, 1 for the
+        least corrected FAD, of the emotions without `all`; rank_left_out and rank_resampled, the share of FADs with a
+        block left out, corrected as the whole is, and of the draws in which the emotion has that rank; order_left_out
+        and order_resampled, the share in which all have theirs. Rank and shares are missing where an emotion has no
+        standard error.
     """
     values, sides = _matrices(fads, left_out)
     layers, emotions = sorted(fads["layer"].unique()), list(fads["emotion"].unique())
@@ -87,7 +89,7 @@ def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: 
     logs = [_Side(side.sizes, _mean_log(side.values[:, deep])) for side in sides]
     mean = _summary(_mean_log(values[deep]), logs, emotions, draws, seed)
     # back to the units of a FAD; the error of a logarithm is relative
-    mean |= {name: np.exp(mean[name]) for name in ("fad", "fad_corrected", "low", "high")}
+    mean |= {name: np.exp(mean[name]) for name in ("fad", "fad_corrected", "fad_corrected_low", "fad_corrected_high")}
     mean["std_error"] = mean["std_error"] * mean["fad_corrected"]
     mean |= {name: np.exp(_mean_log(grid[deep])) for name, grid in others.items()}
     ranks = ["rank", "rank_left_out", "rank_resampled", "order_left_out", "order_resampled"]
@@ -146,6 +148,8 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
     rng = np.random.default_rng(seed)
     corrected, _ = _estimates(values, sides)
     result = np.tile(corrected, (draws, 1, 1))
+    # sums of draws are nearly normal, and a few blocks tell their own spread badly
+    wider = student.ppf((1 + CONFIDENCE) / 2, _freedom(sides)) / norm.ppf((1 + CONFIDENCE) / 2)
     for side in sides:
         used = side.sizes > 0
         count = used.sum(axis=0)
@@ -157,10 +161,28 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
         weight = np.sqrt(np.divide(1, fewer * count, out=np.zeros_like(fewer), where=fewer > 0))
         # the jackknife's variance is the sum of the squares of these
         influence = np.where(count > 1, (pseudo - own) * weight, np.nan)
+        # blocks of unequal size leave a rest, which would move all draws
+        influence = np.where(used[:, None, :], influence - influence.sum(axis=0) / np.maximum(count, 1), 0 * influence)
         blocks = len(influence)
         drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws)
-        result += np.tensordot(drawn, influence, 1)
+        result += wider * np.tensordot(drawn, influence, 1)
     return result
+
+
+def _freedom(sides: list[_Side]) -> np.ndarray:
+    """Degrees of freedom (E,) of the errors: those of the side with fewer blocks, at least one."""
+    return np.maximum(np.min([(side.sizes > 0).sum(axis=0) for side in sides], axis=0) - 1, 1)
+
+
+def _corrected_left_out(values: np.ndarray, sides: list[_Side]) -> np.ndarray:
+    """Values without a block, (blocks of all sides, L, E), less their bias, which goes with 1 / frames."""
+    bias = values - _estimates(values, sides)[0]
+    found = []
+    for side in sides:
+        own = values - _estimates(values, [side])[0]
+        share = np.where(side.sizes > 0, side.sizes / side.sizes.sum(axis=0), 0)[:, None, :]
+        found.append(side.values - bias - own * share / (1 - share))
+    return np.concatenate(found)
 
 
 def _summary(
@@ -168,24 +190,24 @@ def _summary(
 ) -> dict[str, np.ndarray]:
     """Columns of `table`, each (L, E), for statistics (L, E)."""
     corrected, errors = _estimates(values, sides)
-    freedom = np.min([(side.sizes > 0).sum(axis=0) for side in sides], axis=0) - 1
-    margin = errors * student.ppf((1 + CONFIDENCE) / 2, np.maximum(freedom, 1))
+    margin = errors * student.ppf((1 + CONFIDENCE) / 2, _freedom(sides))
     ranked = [i for i, emotion in enumerate(emotions) if emotion != "all"]
-    ranks = _ranks(values[:, ranked])
+    ranks = _ranks(corrected[:, ranked])
     places = np.full(values.shape, "", dtype=object)
-    places[:, ranked] = ranks.astype(str)
+    places[:, ranked] = np.where(np.isfinite(corrected[:, ranked]).all(axis=1, keepdims=True), ranks.astype(str), "")
     found = {
         "fad": values,
         "fad_corrected": corrected,
+        "fad_corrected_low": corrected - margin,
+        "fad_corrected_high": corrected + margin,
         "std_error": errors,
-        "low": corrected - margin,
-        "high": corrected + margin,
         "rank": places,
     }
-    resampled = {
-        "left_out": np.concatenate([side.values for side in sides]),
-        "resampled": _draw(values, sides, draws, seed),
-    }
+    with np.errstate(invalid="ignore", divide="ignore"):
+        resampled = {
+            "left_out": _corrected_left_out(values, sides),
+            "resampled": _draw(values, sides, draws, seed),
+        }
     for name, some in resampled.items():
         some = some[:, :, ranked]
         same = _ranks(some) == ranks

@@ -143,7 +143,7 @@ def _table(entry: Entry, caption: str) -> str:
     if "verdict" in table:
         own = table[table["in_paper"] == "yes"] if "in_paper" in table else table
         tally = ", ".join(f"{n:,} {verdict}" for verdict, n in own["verdict"].value_counts().items())
-        caption += f" <b>Of the paper's: {escape(tally)}.</b>"
+        caption += f" <b>Of the paper's: {escape(tally or 'none, for this run has other recordings or emotions')}.</b>"
     if table.empty:
         return f"<p>{caption}</p>"
     columns = _columns(table)

@@ -7,6 +7,7 @@ the CSV, and one cell, X [low, high], elsewhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from itertools import product
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def write(
     latex: str | Path | None = None,
     best: tuple[str, ...] = (),
     within: tuple[str, ...] = (),
+    bold: Set[tuple[int, str]] = frozenset(),
 ) -> None:
     """Write a table as CSV, all digits, and as Markdown and LaTeX (booktabs), three digits or so.
 
@@ -133,9 +135,11 @@ def write(
         Columns whose largest value is set in bold.
     within
         Columns whose values must be equal for rows to be compared; none is the whole table.
+    bold
+        Further cells in bold, by index and column.
     """
     files.write_rows(csv, table.to_dict("records"))
-    bold = _largest(table, best, within)
+    bold = _largest(table, best, within) | bold
     for path, lines in ((markdown, _markdown), (latex, _latex)):
         if path is not None:
             with files.atomic(path) as temporary:
@@ -224,9 +228,12 @@ def _latex(table: pd.DataFrame, bold: set[tuple[int, str]], notice: str) -> str:
     for index, row in zip(table.index, _rows(table), strict=True):
         texts = []
         for column, value, bounds in row:
-            text = value.translate(_SPECIAL)
+            number = is_number(table[column])
+            text = value.replace("-", "$-$") if number else value.translate(_SPECIAL)
+            bounds = bounds.replace("-", "$-$")
             text = f"\\textbf{{{text}}}" if (index, column) in bold else text
             texts.append(f"{text} {{\\scriptsize {bounds}}}" if bounds else text)
         lines.append(" & ".join(texts) + " \\\\")
     lines += ["\\bottomrule", "\\end{tabular}"]
-    return "\n".join(lines) + "\n" + (f"% {notice}\n" if notice else "")
+    lines += [f"% {line}" for line in notice.splitlines()]
+    return "\n".join(lines) + "\n"

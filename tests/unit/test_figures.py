@@ -57,14 +57,22 @@ def of(table: pd.DataFrame, **keys) -> pd.DataFrame:
 
 def distances(models: int, layers: int = 4) -> pd.DataFrame:
     rng = np.random.default_rng(1)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
-            {"model": model, "layer": layer, "emotion": e, "fad": rng.uniform(1, 9), "std_error": rng.uniform(0.1, 0.5)}
+            {"model": model, "layer": f"{layer:02d}", "emotion": e, "fad_corrected": rng.uniform(1, 9)}
             for model in ["w2v2", "hubert", "mert"][:models]
             for layer in range(layers)
             for e in [*EMOTIONS, "all"]
         ]
     )
+    means = table[table["layer"] != "00"].groupby(["model", "emotion"], as_index=False)["fad_corrected"].mean()
+    return within(pd.concat([table, means.assign(layer="all")], ignore_index=True), rng.uniform(0.1, 0.5))
+
+
+def within(table: pd.DataFrame, margin: float) -> pd.DataFrame:
+    """Distances with intervals that reach so far either way."""
+    fad = table["fad_corrected"]
+    return table.assign(fad_corrected_low=fad - margin, fad_corrected_high=fad + margin)
 
 
 def panels(figure) -> list:
@@ -267,24 +275,25 @@ def test_fad(models):
     assert set(drawn) == set(table["model"].unique())
     assert sorted(legend(figure)) == sorted([*EMOTIONS, "all"])
     assert "speech to music" in figure.get_suptitle()
-    for (model, emotion), some in table.groupby(["model", "emotion"]):
+    for (model, emotion), some in table[table["layer"] != "all"].groupby(["model", "emotion"]):
         found = lines(drawn[model])
         assert found[emotion][0] == [0, 1, 2, 3]
-        np.testing.assert_allclose(found[emotion][1], some["fad"])
+        np.testing.assert_allclose(found[emotion][1], some["fad_corrected"])
         low, high = bands(drawn[model])[list(found).index(emotion)]
-        np.testing.assert_allclose(low, some["fad"] - some["std_error"])
-        np.testing.assert_allclose(high, some["fad"] + some["std_error"])
+        np.testing.assert_allclose(low, some["fad_corrected_low"])
+        np.testing.assert_allclose(high, some["fad_corrected_high"])
         bottom, top = drawn[model].get_ylim()
-        assert 0 < bottom < some["fad"].min()
-        assert top > some["fad"].max()
+        assert 0 < bottom < some["fad_corrected"].min()
+        assert top > some["fad_corrected"].max()
 
 
 def test_fad_whose_band_reaches_below_zero_is_still_seen():
     table = distances(1)
-    table["std_error"] = 1.5 * table["fad"]
-    (axis,) = panels(figures.fad(table, DOMAINS))
-    bottom, top = axis.get_ylim()
-    assert 0 < bottom < table["fad"].min() < table["fad"].max() < top
+    for margin in (20.0, table["fad_corrected"].min() - 1e-9):
+        (axis,) = panels(figures.fad(within(table, margin), DOMAINS))
+        bottom, top = axis.get_ylim()
+        assert 0.2 * table["fad_corrected"].min() < bottom < table["fad_corrected"].min()
+        assert table["fad_corrected"].max() < top
 
 
 def test_equal_ratios_of_fad_get_equal_room():
@@ -294,10 +303,11 @@ def test_equal_ratios_of_fad_get_equal_room():
 
 
 def test_fad_without_an_error_still_has_its_line():
-    table = distances(1).assign(std_error=np.nan)
+    table = within(distances(1), np.nan)
     (axis,) = panels(figures.fad(table, DOMAINS))
     for emotion, (_, y) in lines(axis).items():
-        np.testing.assert_allclose(y, table[table["emotion"] == emotion]["fad"])
+        here = (table["emotion"] == emotion) & (table["layer"] != "all")
+        np.testing.assert_allclose(y, table[here]["fad_corrected"])
 
 
 def test_an_emotion_looks_alike_in_both_figures():
@@ -366,18 +376,18 @@ def test_a_baseline_in_the_other_figures():
     drawn = {axis.get_title(): axis for axis in panels(figures.fad(table, DOMAINS))}
     for row in table[table["model"] == "logmel"].itertuples():
         height, (band,) = level(drawn["logmel"], row.emotion)
-        assert height == pytest.approx(row.fad)
-        assert band == pytest.approx((row.fad - row.std_error, row.fad + row.std_error))
+        assert height == pytest.approx(row.fad_corrected)
+        assert band == pytest.approx((row.fad_corrected_low, row.fad_corrected_high))
 
 
 @pytest.mark.parametrize("error", [np.nan, 100.0])
 def test_a_baseline_whose_error_is_unknown_or_large_is_still_seen(tmp_path, error):
-    table = with_baseline(distances(1)).assign(std_error=error)
+    table = within(with_baseline(distances(1)), error)
     table = table[table["model"] == "logmel"]
     figure = figures.fad(table, DOMAINS)
     (axis,) = panels(figure)
     bottom, top = axis.get_ylim()
-    assert 0 < bottom < table["fad"].min() < table["fad"].max() < top
+    assert 0 < bottom < table["fad_corrected"].min() < table["fad_corrected"].max() < top
     figures.save(figure, [str(tmp_path / "a.png"), str(tmp_path / "a.pdf")], "")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from speechsong import inference
 
@@ -52,6 +53,63 @@ def test_intervals_over_unequal_speakers_cover():
         low, high = inference.interval((drawn @ right) / (drawn @ clips), 23)
         inside += low <= 0.7 <= high
     assert 0.92 <= inside / runs <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("level", "spread", "clips"),
+    [
+        *[(0.85, 0.05, 44), (0.6, 0.15, 44), (0.3, 0.1, 9), (0.97, 0.05, 8), (0.95, 0.05, 8), (0.95, 0.08, 2)],
+        *[(0.9, 0.1, 8), (0.99, 0.02, 40), (0.7, 0.0, 8)],
+    ],
+)
+def test_intervals_of_shares_cover_what_they_claim_near_the_end_of_the_scale_too(level, spread, clips):
+    """Accuracies and, with few clips, recalls, which may be right nearly always."""
+    rng = np.random.default_rng(3)
+    inside, runs, speakers = 0, 1000, 23
+    drawn = inference.draw(speakers, 1000)
+    for _ in range(runs):
+        ability = np.full(speakers, level)
+        if spread:
+            size = level * (1 - level) / spread**2 - 1
+            ability = rng.beta(level * size, (1 - level) * size, speakers)
+        right = rng.binomial(clips, ability)
+        samples = drawn @ right / (speakers * clips)
+        low, high = inference.share_interval(right.sum() / (speakers * clips), samples, speakers, speakers * clips)
+        inside += low <= level <= high
+    assert 0.92 <= inside / runs <= 0.985
+
+
+def test_the_interval_of_a_share_is_wilsons_where_clips_are_independent():
+    rng = np.random.default_rng(4)
+    # as many speakers as clips: drawing speakers is drawing clips
+    samples = rng.binomial(2000, 0.9, 10_000) / 2000
+    found = inference.share_interval(0.9, samples, 2000, 2000)
+    assert found == pytest.approx(proportion_confint(1800, 2000, method="wilson"), abs=5e-4)
+    # nobody was ever wrong: as many clips as there are, and Student's t
+    low, high = inference.share_interval(1.0, np.ones(50), 23, 184)
+    t = stats.t.ppf(0.975, 22)
+    assert (low, high) == (pytest.approx(184 / (184 + t**2)), 1.0)
+    assert np.isnan(inference.share_interval(0.5, np.array([0.5]), 1, 9)).all()
+
+
+def test_intervals_of_uar_and_of_paired_differences_cover():
+    rng = np.random.default_rng(5)
+    drawn = inference.draw(23, 1000)
+    levels = np.array([0.95, 0.8, 0.6, 0.9])
+    held = {"uar": 0, "difference": 0}
+    runs = 600
+    for _ in range(runs):
+        person = rng.normal(size=(23, 1)) * 0.04
+        right = rng.binomial(8, np.clip(levels + person, 0, 1))
+        uars = (drawn @ right / (drawn.sum(axis=1, keepdims=True) * 8)).mean(axis=1)
+        low, high = inference.interval(uars, 23)
+        held["uar"] += low <= 0.8125 - 0.0017 <= high  # clipping at 1 costs the first a little
+        better = rng.binomial(32, np.clip(0.75 + 0.05 + person[:, 0] * 2, 0, 1)) - rng.binomial(
+            32, np.clip(0.75 + person[:, 0] * 2, 0, 1)
+        )
+        low, high = inference.interval(drawn @ better / (23 * 32), 23)
+        held["difference"] += low <= 0.05 <= high
+    assert all(0.92 <= count / runs <= 0.98 for count in held.values()), held
 
 
 def test_plain_percentiles_would_be_narrower():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.spatial.distance import cdist, pdist
 
 from speechsong import embeddings, files, kernel
@@ -261,7 +262,9 @@ def test_rows(tmp_path, paired):
     pooled, paths, index = corpus(tmp_path, OF)
     pairs = {e: tuple(paths[d, e] for d in "AB") for e in ("calm", "sad")}
     rows = kernel.run(["A", "B"], {"00": pairs, "01": pairs}, index, paired=paired)
-    assert list(rows[0]) == ["layer", "emotion", "kad", "std_error", "p", "bandwidth", "clips_A", "clips_B"]
+    assert list(rows[0]) == [
+        *("layer", "emotion", "kad", "kad_low", "kad_high", "std_error", "p", "bandwidth", "clips_A", "clips_B")
+    ]
     assert [(r["layer"], r["emotion"]) for r in rows] == list(itertools.product(("00", "01"), ("calm", "sad", "all")))
     for row in rows[:3]:
         chosen = ("calm", "sad") if row["emotion"] == "all" else (row["emotion"],)
@@ -271,6 +274,9 @@ def test_rows(tmp_path, paired):
         assert row["bandwidth"] == pytest.approx(bandwidth)
         assert row["kad"] == pytest.approx(direct(x, y, bandwidth))
         assert row["std_error"] == pytest.approx(kernel.standard_error(groups, paired=paired))
+        # three speakers in each domain
+        reach = stats.t.ppf(0.975, 2) * row["std_error"]
+        assert (row["kad_low"], row["kad_high"]) == pytest.approx((row["kad"] - reach, row["kad"] + reach))
         assert row["p"] == kernel.permutation(groups, paired=paired)
         assert (row["clips_A"], row["clips_B"]) == (len(x), len(y))
     assert [r | {"layer": ""} for r in rows[:3]] == [r | {"layer": ""} for r in rows[3:]]

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kendalltau
 
 from speechsong import claims, evaluation, paper
 
@@ -169,8 +170,52 @@ def test_an_order_of_emotions_that_are_not_all_there_is_not_judged(levels):
 
 def test_a_distance_without_an_error_decides_nothing():
     fads, left_out = distances("hubert", ORDER, True, 0.001)
-    fads.loc[(fads["layer"] == 3) & (fads["emotion"] == "sad"), "fad_corrected"] = np.nan
-    assert [row["verdict"] for row in claims.closeness(fads, left_out)] == ["undecided", "undecided", "holds"]
+    left_out.loc[(left_out["layer"] == 3) & (left_out["emotion"] == "sad"), "fad_left_out"] = np.nan
+    found = claims.closeness(fads, left_out)
+    assert [row["verdict"] for row in found] == ["undecided", "undecided", "holds"]
+    assert np.isnan([row["number"] for row in found[:2]]).all()
+
+
+def test_an_order_is_refuted_by_a_pair_that_is_the_other_way_round_and_by_nothing_else():
+    rng = np.random.default_rng(1)
+    apart = {e: i + 0.1 * rng.normal(size=1000) for i, e in enumerate("abcd")}
+    order = tuple((e,) for e in "abcd")
+    assert claims.judge_order(apart, order) == (1.0, "holds")
+    swapped = apart | {"c": apart["d"], "d": apart["c"]}
+    assert claims.judge_order(swapped, order) == (0.0, "does not hold")
+    assert claims.judge_order(swapped, (("a", "b"), ("d", "c")))[1] == "holds"
+    # one of 24 orders, as good as any other
+    share, verdict = claims.judge_order({e: rng.normal(size=1000) for e in "abcd"}, order)
+    assert (share < 0.1, verdict) == (True, "undecided")
+
+
+def test_an_order_that_is_true_but_close_is_hardly_ever_refuted():
+    """Truth in the order claimed, emotions 0.3 standard errors apart: few draws are in that order."""
+    rng = np.random.default_rng(2)
+    runs, refuted = 300, {"closest": 0, "then": 0}
+    for _ in range(runs):
+        level = {e: 0.3 * i + rng.normal() for i, e in enumerate(claims.CLOSEST + claims.THEN)}
+        drawn = {e: level[e] + rng.normal(size=1000) for e in level}
+        for name, order in (
+            ("closest", (claims.CLOSEST, claims.THEN)),
+            ("then", tuple((e,) for e in claims.THEN)),
+        ):
+            refuted[name] += claims.judge_order(drawn, order)[1] == "does not hold"
+    assert max(refuted.values()) / runs < 0.025
+
+
+def test_the_rise_with_depth_is_kendalls_tau():
+    fads, left_out = distances("hubert", ORDER, True, 0.3)
+    values = {1: 3.0, 2: 9.0, 3: 5.0, 4: 7.0}
+    for layer, value in values.items():
+        here = (fads["layer"] == layer) & (fads["emotion"] == "all")
+        scale = value / fads.loc[here, "fad"].item()
+        fads.loc[here, ["fad", "fad_corrected"]] = value
+        there = (left_out["layer"] == layer) & (left_out["emotion"] == "all")
+        left_out.loc[there, "fad_left_out"] *= scale
+    row = claims.closeness(fads, left_out)[2]
+    assert row["number"] == pytest.approx(kendalltau(list(values), list(values.values())).statistic)
+    assert row["number_low"] <= row["number"] <= row["number_high"]
 
 
 def test_equal_distances_are_seldom_told_apart():

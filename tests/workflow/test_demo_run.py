@@ -13,7 +13,7 @@ from speechsong.embeddings import read_blocks
 MODELS = ("w2v2", "hubert", "mert")
 EMOTIONS = ("calm", "happy", "angry")
 FIGURES = ("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "fad", "adapt", "leakage")
-TABLES = ("probe", "adapt", "leakage", "comparisons", "fad", "paper", "claims")
+TABLES = ("probe", "adapt", "leakage", "comparisons", "fad", "kad", "paper", "claims")
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,8 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
         assert len(left_out) == 3 * 4 * 10
         kernel = pd.read_csv(results / f"kad/{model}.csv")
         assert list(kernel.columns) == [
-            *("model", "layer", "emotion", "kad", "std_error", "p", "bandwidth", "clips_speech", "clips_music")
+            *("model", "layer", "emotion", "kad", "kad_low", "kad_high", "std_error", "p", "bandwidth"),
+            *("clips_speech", "clips_music"),
         ]
         assert list(kernel["emotion"]) == list(distances["emotion"])
         assert (kernel["clips_speech"] == distances["clips_speech"]).all()

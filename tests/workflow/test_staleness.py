@@ -26,7 +26,7 @@ ADAPTED_SHOWN = {"tabulate_adapt": 1, "plot_adapt": 1, "tabulate_paper": 1}
 SHOWN = FAD_SHOWN | PROBES_SHOWN | ADAPTED_SHOWN
 INDEXED = {"index_clips": 2, "split": 2}
 # what rests on every recording
-ALL = FAD | {"kernel": 2} | PROBES | ADAPTED | {"evaluate": 4} | SHOWN
+ALL = FAD | {"kernel": 2, "tabulate_kad": 1} | PROBES | ADAPTED | {"evaluate": 4} | SHOWN
 
 
 class Plan:
@@ -107,7 +107,7 @@ def test_everything_is_there(thin):
     results = thin.folder / "results/demo"
     for name in ("probe_layers", "probe_emotions-random", "fad", "adapt"):
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
-    for name in ("probe", "adapt", "comparisons", "fad", "paper", "claims"):
+    for name in ("probe", "adapt", "comparisons", "fad", "kad", "paper", "claims"):
         assert len(pd.read_csv(results / f"tables/{name}.csv")) > 0
     assert "Figures: results/demo/figures" in thin.output
     assert "These numbers mean nothing" in (results / "summary.html").read_text()
@@ -163,7 +163,7 @@ def test_a_formula_of_the_encoders(thin):
         ("frechet", FAD | FAD_SHOWN),
         ("plot_fad", {"plot_fad": 1, "summarise": 1}),
         ("summarise", {"summarise": 1}),
-        ("kernel", {"kernel": 2, "summarise": 1}),
+        ("kernel", {"kernel": 2, "tabulate_kad": 1, "summarise": 1}),
         ("adapt_pooled", ADAPTED | ADAPTED_SHOWN | {"compare": 1, "check_claims": 1, "summarise": 1}),
         ("make_encoder", {"make_encoder": 1, "extract_mert": 4}),
     ],
@@ -210,7 +210,7 @@ def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
     own = {"frechet": 3, "gather_fad": 1, "gather_left_out": 1, "kernel": 1, "probe": 6, "gather_probe": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "evaluate": 2}
-    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4} | own | SHOWN
+    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4} | own | SHOWN | {"tabulate_kad": 1}
     assert all(line.startswith("hubert") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 
@@ -227,7 +227,7 @@ def test_another_revision_of_an_encoder(thin, there):
             shutil.rmtree(folder / "two")
     own = {"frechet": 3, "gather_fad": 1, "gather_left_out": 1, "kernel": 1, "probe": 6, "gather_probe": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "evaluate": 2, "extract_w2v2": 4}
-    assert found.jobs == own | SHOWN | ({} if there else {"fetch_encoder": 1})
+    assert found.jobs == own | SHOWN | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})
     assert all(line.startswith("w2v2") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 
@@ -285,8 +285,8 @@ def test_a_recording_more_of_an_emotion_that_the_run_leaves_out(thin):
     ("lost", "jobs"),
     [
         ("figures/fad.png", {"plot_fad": 1, "summarise": 1}),
-        ("tables/fad.tex", {"rank_fad": 1, "summarise": 1}),
-        ("kad/mert.csv", {"kernel": 1, "summarise": 1}),
+        ("tables/fad.tex", {"rank_fad": 1, "plot_fad": 1, "summarise": 1}),
+        ("kad/mert.csv", {"kernel": 1, "tabulate_kad": 1, "summarise": 1}),
         ("summary.html", {"summarise": 1}),
     ],
 )

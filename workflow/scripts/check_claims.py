@@ -10,4 +10,7 @@ with files.reporting(snakemake.log[0]):
     for fad, left_out in zip(inputs.fad, inputs.left_out, strict=True):
         found += claims.closeness(tables.read([fad]), tables.read([left_out]))
     found = pd.DataFrame(found + claims.helps(tables.read([inputs.comparisons])))
+    if params.paper is None:
+        # of other recordings or emotions it claimed nothing
+        found["in_paper"] = "no"
     tables.write(found, outputs.csv, outputs.markdown, params.notice, latex=outputs.latex)

@@ -7,4 +7,5 @@ with files.reporting(snakemake.log[0]):
     parts = [ranking.table(some, left_out[left_out["model"] == m]) for m, some in fads.groupby("model", sort=False)]
     found = pd.concat(parts, ignore_index=True)
     outputs = snakemake.output
-    tables.write(found, outputs.csv, outputs.markdown, snakemake.params.notice, latex=outputs.latex)
+    closest = {(row, "fad_corrected") for row in found.index[found["rank"] == "1"]}
+    tables.write(found, outputs.csv, outputs.markdown, snakemake.params.notice, latex=outputs.latex, bold=closest)

@@ -1,0 +1,5 @@
+from speechsong import files, tables
+
+with files.reporting(snakemake.log[0]):
+    found, outputs = tables.read(snakemake.input), snakemake.output
+    tables.write(found, outputs.csv, outputs.markdown, snakemake.params.notice, latex=outputs.latex)
