@@ -60,6 +60,7 @@ TITLES = {
     "probe_table": "Best and worst layers",
     "probe_layers": "Accuracy by layer",
     "probe_emotions": "Recall of each emotion by layer",
+    "confusion": "Confusion of emotions",
     "leakage": "Speaker leakage",
     "leakage_table": "Speaker leakage, in numbers",
     "adapt_table": "Two-stage adaptation, in numbers",

@@ -59,6 +59,32 @@ rule plot_probe_emotions:
         "../workflow/scripts/plot_probe_emotions.py"
 
 
+rule plot_confusion:
+    input:
+        [f"{RESULTS}/confusion/{model}/probe.csv" for model in MODELS],
+    output:
+        png=report(
+            f"{RESULTS}/figures/confusion-{{protocol}}.png",
+            caption="../workflow/report/confusion.rst",
+            category="Probes",
+            labels={"result": f"{TITLES['confusion']}, {{protocol}} split"},
+        ),
+        pdf=f"{RESULTS}/figures/confusion-{{protocol}}.pdf",
+        svg=f"{RESULTS}/figures/confusion-{{protocol}}.svg",
+    log:
+        f"{RESULTS}/logs/figures/confusion-{{protocol}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/confusion-{{protocol}}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        emotions=EMOTIONS,
+        notice=config["notice"],
+        code=code("plot_confusion"),
+    script:
+        "../workflow/scripts/plot_confusion.py"
+
+
 rule plot_fad:
     input:
         f"{RESULTS}/tables/fad.csv",
@@ -195,6 +221,7 @@ SHOWN = {
     "probe_table": rules.tabulate_probe.output.csv,
     "probe_layers": rules.plot_probe_layers.output.png,
     "probe_emotions": expand(rules.plot_probe_emotions.output.png, protocol=config["split"]["protocols"]),
+    "confusion": expand(rules.plot_confusion.output.png, protocol=config["split"]["protocols"]),
     "leakage": rules.plot_leakage.output.png if LEAKAGE else [],
     "leakage_table": rules.tabulate_leakage.output.csv if LEAKAGE else [],
     "adapt_table": rules.tabulate_adapt.output.csv,
@@ -255,6 +282,7 @@ rule figures:
     input:
         rules.plot_probe_layers.output,
         expand(rules.plot_probe_emotions.output, protocol=config["split"]["protocols"]),
+        expand(rules.plot_confusion.output, protocol=config["split"]["protocols"]),
         rules.plot_fad.output,
         rules.plot_adapt.output,
         rules.plot_leakage.output if LEAKAGE else [],

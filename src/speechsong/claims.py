@@ -225,7 +225,7 @@ def helps(comparisons: pd.DataFrame) -> list[dict]:
     """
     tests = comparisons[(comparisons["test"] == "sign-flip") & (comparisons["protocol"] == "random")]
     rows = []
-    others = [m for m in tests["model"].unique() if m not in (*SPEECH_ENCODERS, MUSIC_ENCODER)]
+    others = [m for m in tests["model"].unique() if m and m not in (*SPEECH_ENCODERS, MUSIC_ENCODER)]
     for encoder in (*SPEECH_ENCODERS, *others):
         for against, family in (("direct training", "direct"), ("the equal budget", "equal budget")):
             some = tests[tests["family"] == f"two-stage against {family}"]

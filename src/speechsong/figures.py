@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -151,6 +152,50 @@ def probe_emotions(metrics: pd.DataFrame, emotions: list[str]) -> Figure:
         axis.set_xlabel(f"Layer ({protocol} split)")
     axes[0][0].set_ylim(-2, 102)
     _legend_below(figure, axes[0][0])
+    return figure
+
+
+def confusion(counts: pd.DataFrame, emotions: list[str]) -> Figure:
+    """Draw which emotion is taken for which: a column a domain, a row an encoder, a cell the share of a true emotion.
+
+    Parameters
+    ----------
+    counts
+        Rows of `evaluation.confusion` on probes, of one protocol; the layer that the validation part selects is drawn.
+    emotions
+        In the order of the axes.
+    """
+    counts = counts[counts["layer"] == "selected"]
+    domains, models = (list(counts[c].unique()) for c in ("test_domain", "model"))
+    protocol = counts["protocol"].iloc[0]
+    side = 0.5 + 0.21 * len(emotions)
+    figure, axes = plt.subplots(
+        len(models),
+        len(domains),
+        figsize=(0.6 + side * len(domains), 0.6 + side * len(models)),
+        squeeze=False,
+        layout="constrained",
+        sharex=True,
+        sharey=True,
+    )
+    for row, model in zip(axes, models, strict=True):
+        for axis, domain in zip(row, domains, strict=True):
+            some = counts[(counts["model"] == model) & (counts["test_domain"] == domain)]
+            shares = (
+                100 * some.pivot(index="true", columns="predicted", values="share").loc[emotions, emotions].to_numpy()
+            )
+            axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+            for (i, j), share in np.ndenumerate(shares):
+                # an emotion that was never tested has no share
+                text = "" if np.isnan(share) else f"{share:.0f}"
+                axis.text(j, i, text, ha="center", va="center", fontsize=6, color="white" if share > 55 else "black")
+            axis.set_xticks(range(len(emotions)), emotions, rotation=90)
+            axis.set_yticks(range(len(emotions)), emotions)
+            axis.set_title(f"{model}, {domain}")
+            axis.grid(False)
+            axis.tick_params(length=0)
+    figure.supxlabel(f"Predicted (%, {protocol} split)", fontsize=7.5)
+    figure.supylabel("True", fontsize=7.5)
     return figure
 
 

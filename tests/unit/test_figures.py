@@ -266,6 +266,42 @@ def test_leakage():
             np.testing.assert_allclose([value for value, _ in values], some[label.split()[0]])
 
 
+def confusions() -> pd.DataFrame:
+    """Two encoders, two domains; `sad` was never tested in music."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for model in ("w2v2", "mert"):
+        for domain, layer in [(d, n) for d in DOMAINS for n in ("01", "selected")]:
+            for true in EMOTIONS:
+                shares = rng.dirichlet(np.ones(len(EMOTIONS)))
+                for predicted, share in zip(EMOTIONS, shares, strict=True):
+                    tested = (domain, true) != ("music", "sad")
+                    keys = {"model": model, "test_domain": domain, "layer": layer, "protocol": "speaker"}
+                    rows.append(keys | {"true": true, "predicted": predicted, "share": share if tested else np.nan})
+    return pd.DataFrame(rows)
+
+
+def test_confusion_says_what_the_counts_say():
+    table = confusions()
+    # rows may come in any order, but encoders and domains keep theirs
+    figure = figures.confusion(table, EMOTIONS)
+    assert [axis.get_title() for axis in figure.axes] == [f"{m}, {d}" for m in ("w2v2", "mert") for d in DOMAINS]
+    assert "speaker split" in figure.get_supxlabel()
+    for axis in figure.axes:
+        model, domain = axis.get_title().split(", ")
+        some = table[(table["model"] == model) & (table["test_domain"] == domain) & (table["layer"] == "selected")]
+        wanted = {(r.true, r.predicted): r.share for r in some.itertuples()}
+        written = {text.get_position(): text.get_text() for text in axis.texts}
+        (image,) = axis.get_images()
+        for i, true in enumerate(EMOTIONS):
+            for j, predicted in enumerate(EMOTIONS):
+                share = wanted[true, predicted]
+                np.testing.assert_allclose(image.get_array().filled(np.nan)[i, j], 100 * share)
+                assert written[j, i] == ("" if np.isnan(share) else f"{100 * share:.0f}")
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(EMOTIONS)
+    assert [t.get_text() for t in figure.axes[2].get_xticklabels()] == list(EMOTIONS)
+
+
 @pytest.mark.parametrize("models", [1, 3])
 def test_fad(models):
     table = distances(models)
@@ -398,6 +434,7 @@ FIGURES = {
     "probe_layers": lambda: figures.probe_layers(probes(3, 2), EMOTIONS),
     "probe_emotions": lambda: figures.probe_emotions(probes(1, 1), EMOTIONS),
     "fad": lambda: figures.fad(distances(1), DOMAINS),
+    "confusion": lambda: figures.confusion(confusions(), EMOTIONS),
     "adapt": lambda: figures.adapt(two_stages(3, 2), EMOTIONS),
 }
 

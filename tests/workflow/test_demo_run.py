@@ -12,7 +12,10 @@ from speechsong.embeddings import read_blocks
 
 MODELS = ("w2v2", "hubert", "mert")
 EMOTIONS = ("calm", "happy", "angry")
-FIGURES = ("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "fad", "adapt", "leakage")
+FIGURES = (
+    *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),
+    *("fad", "adapt", "leakage"),
+)
 TABLES = ("probe", "adapt", "leakage", "comparisons", "fad", "kad", "paper", "claims")
 
 pytestmark = pytest.mark.slow

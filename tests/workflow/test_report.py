@@ -12,7 +12,10 @@ from browser import Browser
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = {"laptop": 1366, "phone": 375}
-FIGURES = ("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "leakage", "adapt", "fad")
+FIGURES = (
+    *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),
+    *("leakage", "adapt", "fad"),
+)
 
 pytestmark = pytest.mark.slow
 

@@ -19,6 +19,7 @@ FAD_SHOWN = {"plot_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
 PROBES = {"probe": 12, "gather_probe": 2, "evaluate": 2}
 PROBES_SHOWN = {
     **{"compare": 1, "check_claims": 1, "tabulate_probe": 1, "plot_probe_layers": 1, "plot_probe_emotions": 1},
+    **{"plot_confusion": 1},
     **{"tabulate_paper": 1, "summarise": 1},
 }
 ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2, "evaluate": 2}
@@ -105,7 +106,7 @@ def in_code(path: Path):
 
 def test_everything_is_there(thin):
     results = thin.folder / "results/demo"
-    for name in ("probe_layers", "probe_emotions-random", "fad", "adapt"):
+    for name in ("probe_layers", "probe_emotions-random", "confusion-random", "fad", "adapt"):
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
     for name in ("probe", "adapt", "comparisons", "fad", "kad", "paper", "claims"):
         assert len(pd.read_csv(results / f"tables/{name}.csv")) > 0
