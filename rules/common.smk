@@ -332,7 +332,7 @@ def peft_without_gpu(jobs):
     if hours < 0.1:
         return []
     return [
-        f"Without a GPU the {len(stages)} peft stages take about {hours:.0f} hours of two cores (an estimate from the "
+        f"Without a GPU the {len(stages)} peft stages take about {costs.in_words(hours)} on two cores (an estimate from the "
         "lengths of the clips); `adapt: {approaches: [baseline, ws]}` leaves them out"
     ]
 

@@ -15,6 +15,7 @@ training needs goes to a state file; a stage that was killed goes on from there.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from safetensors.numpy import save as save_tensors
 
 from speechsong import checkpoints, files, metrics
 from speechsong.corpora import Recording
-from speechsong.embeddings import read_pooled
+from speechsong.embeddings import read_maker, read_pooled
 from speechsong.files import UserError
 from speechsong.probe import AdamW, Split, read_split, start
 from speechsong.splits import PARTS
@@ -138,12 +139,16 @@ def stage(params: dict, split: str, start_from: str | None, code: str) -> Stage:
 
 @dataclass(frozen=True)
 class Domain:
-    """The n clips of one domain: names, classes (n,), parts, and what the learner makes logits from."""
+    """The n clips of one domain: names, classes (n,), parts, what the learner makes logits from, and its encoder.
+
+    The encoder is told by its family and the digest of its weights, both None for log-mel spectra.
+    """
 
     clips: list[str]
     answers: np.ndarray
     split: Split
     inputs: object
+    maker: dict[str, str | None]
 
 
 @dataclass
@@ -221,10 +226,6 @@ class LinearLearner:
         self.optimiser = AdamW(self.flat[None, :, None], training)
         self.gradient = np.zeros_like(self.flat)
         self.slopes = _views(self.gradient, classes, width, weighted)
-
-    def facts(self) -> dict:
-        """What a checkpoint says of this learner."""
-        return {}
 
     def lengths(self, domain: Domain, rows: np.ndarray) -> None:
         """Clip means have no length."""
@@ -324,10 +325,6 @@ class PeftLearner:
             self.optimised().values(), training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
 
-    def facts(self) -> dict:
-        """What a checkpoint says of this learner."""
-        return {"family": self.model.source.family}
-
     def lengths(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
         """Return how long clips are, in seconds."""
         return np.array([domain.inputs.seconds(row) for row in rows])
@@ -335,8 +332,10 @@ class PeftLearner:
     def _forward(self, domain: Domain, rows: np.ndarray):
         import torch
 
+        # outside: the frozen front is float32, and kept as it is
+        clips = [domain.inputs[row] for row in rows]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            return self.model([domain.inputs[row] for row in rows])
+            return self.model(clips)
 
     @contextmanager
     def _memory(self) -> Iterator[None]:
@@ -412,6 +411,8 @@ class PeftLearner:
         self.optimiser.load_state_dict(whole)
 
 
+# weights that grow beyond all bounds are looked for inside
+@np.errstate(over="ignore", invalid="ignore")
 def fit(
     learner: LinearLearner | PeftLearner,
     domain: Domain,
@@ -519,18 +520,31 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
     -------
     dict of Domain
         Inputs are clip means, float32: (n, d) averaged over the layers for baseline, (n, N, d) otherwise.
+
+    Raises
+    ------
+    UserError
+        Where a mean is not finite, or the files were made with different weights.
     """
     domains = {}
+    first, *others = itertools.chain.from_iterable(embeddings.values())
+    maker = read_maker(first)
+    for path in others:
+        if read_maker(path) != maker:
+            raise UserError(f"{path}: was made with other weights than {first}; delete both and run again")
     for name, paths in embeddings.items():
         per = len(stage.emotions)
         layers = []
         for i in range(0, len(paths), per):
             parts = [read_pooled(path) for path in paths[i : i + per]]
+            for path, (_, pooled) in zip(paths[i : i + per], parts, strict=True):
+                if not np.isfinite(pooled).all():
+                    raise UserError(f"{path}: holds features that are not finite; delete the file and run again")
             layers.append(np.concatenate([pooled for _, pooled in parts]))
         clips = [clip for some, _ in parts for clip in some]
         answers = np.repeat(np.arange(per), [len(some) for some, _ in parts])
         inputs = np.mean(layers, axis=0) if stage.approach == "baseline" else np.stack(layers, axis=1)
-        domains[name] = _domain(stage, name, clips, answers, inputs)
+        domains[name] = _domain(stage, name, clips, answers, inputs, maker)
     return domains
 
 
@@ -558,11 +572,12 @@ def recorded_domains(stage: Stage, encoder, recordings: dict[str, list[Recording
         # the domain that is trained on comes first and may take it all: the other one is only tested once
         fronts = adapters.Fronts(encoder, [r.path for r in some], limit if name == stage.domains[0] else 0)
         answers = np.array([stage.emotions.index(r.emotion) for r in some])
-        domains[name] = _domain(stage, name, [r.clip_id for r in some], answers, fronts)
+        maker = {"family": encoder.family, "weights": encoder.weights}
+        domains[name] = _domain(stage, name, [r.clip_id for r in some], answers, fronts, maker)
     return domains
 
 
-def _domain(stage: Stage, name: str, clips: list[str], answers: np.ndarray, inputs: object) -> Domain:
+def _domain(stage: Stage, name: str, clips: list[str], answers: np.ndarray, inputs: object, maker: dict) -> Domain:
     split = read_split(stage.split, name, {clip: i for i, clip in enumerate(clips)}, stage.seed)
     # by name, so that an approach does not depend on the order in which clips are stored
     parts = (split.train, split.validation, split.test)
@@ -575,7 +590,7 @@ def _domain(stage: Stage, name: str, clips: list[str], answers: np.ndarray, inpu
                     f"{stage.split}: domain `{name}` has no clip of `{emotion}` in its {part} part; add recordings, "
                     "leave the emotion out of `emotions`, or change `split`"
                 )
-    return Domain(clips, answers, Split(*by_name, stage.seed), inputs)
+    return Domain(clips, answers, Split(*by_name, stage.seed), inputs, maker)
 
 
 def linear_learner(stage: Stage, domains: dict[str, Domain]) -> LinearLearner:
@@ -626,19 +641,23 @@ def run(
         then beside the state.
     """
     state = Path(state)
+    train = domains[stage.domains[0]]
     if stage.start is not None:
         parameters, description = checkpoints.read(stage.start)
-        checkpoints.check(
-            stage.start, description, encoder=stage.encoder, emotions=stage.emotions, approach=stage.approach
-        )
+        wanted = {
+            "encoder": checkpoints.identity(stage.encoder),
+            "weights": train.maker["weights"],
+            "emotions": list(stage.emotions),
+            "approach": stage.approach,
+        }
+        checkpoints.check(stage.start, description, wanted)
         checkpoints.check_shapes(stage.start, parameters, learner.named)
         learner.load(parameters)
     description = stage.describe()
     identity = hashlib.sha256(json.dumps([description, about]).encode()).hexdigest()
-    train = domains[stage.domains[0]]
     progress = fit(learner, train, stage.training, (stage.seed, stage.number), state, identity)
     counts = checkpoints.count(learner.optimised())
-    description |= learner.facts() | {
+    description |= train.maker | {
         "best_epoch": progress.best_epoch,
         "validation": progress.validation,
         "trainable_parameters": counts,

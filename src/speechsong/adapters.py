@@ -209,14 +209,17 @@ class Fronts:
     def __init__(self, encoder: encoders.Encoder, paths: list[str], limit: float) -> None:
         self.encoder, self.paths, self.room = encoder, paths, limit
         self.kept: dict[int, Clip] = {}
+        self.lengths: dict[int, float] = {}
 
     def seconds(self, i: int) -> float:
         """Return how long recording i is, as its header says."""
-        try:
-            return soundfile.info(self.paths[i]).duration
-        except (soundfile.LibsndfileError, RuntimeError):
-            # raises what a user understands
-            return len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
+        if i not in self.lengths:
+            try:
+                self.lengths[i] = soundfile.info(self.paths[i]).duration
+            except (soundfile.LibsndfileError, RuntimeError):
+                # raises what a user understands
+                self.lengths[i] = len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
+        return self.lengths[i]
 
     def __getitem__(self, i: int) -> Clip:
         """Return the windows of recording i."""

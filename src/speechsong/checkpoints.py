@@ -16,7 +16,21 @@ from speechsong.files import UserError
 
 # where trained parameters belong: the first component of their names
 PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
-_KEYS = ("approach", "encoder", "model", "emotions", "layers", "settings")
+_TEXT, _NUMBER = (str,), (int, float)
+# what a description has to hold, and of which types
+_KEYS = {
+    "approach": _TEXT,
+    "model": _TEXT,
+    "encoder": (dict,),
+    "emotions": (list,),
+    "layers": (list,),
+    "settings": (dict,),
+}
+# all but log-mel spectra
+_ENCODED = {"family": _TEXT, "weights": _TEXT, "window_seconds": _NUMBER}
+_ENCODER = {"checkpoint": _TEXT, "revision": (str, type(None))}
+# of approach peft
+_ADAPTERS = {"rank": (int,), "alpha": _NUMBER, "targets": (list,), "width": (int,), "gate": _TEXT}
 
 
 def description_of(path: str | Path) -> Path:
@@ -52,12 +66,31 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
         ) from error
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
-        missing = [key for key in _KEYS if key not in description]
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"{beside}: not valid JSON ({error}); let `snakemake` train the checkpoint again") from error
-    if missing:
-        raise UserError(f"{beside}: lacks {', '.join(missing)}; let `snakemake` train the checkpoint again")
+    _check_types(beside, "", description, _KEYS)
+    if description["encoder"].get("control") != "log-mel":
+        _check_types(beside, "", description, _ENCODED)
+        _check_types(beside, "encoder.", description["encoder"], _ENCODER)
+    if description["approach"] == "peft":
+        _check_types(beside, "settings.", description["settings"], _ADAPTERS)
+    for key, kind in (("emotions", str), ("layers", int)):
+        if not description[key] or not all(isinstance(value, kind) for value in description[key]):
+            raise UserError(f"{beside}: {key} cannot be {description[key]}; let `snakemake` train the checkpoint again")
     return parameters, description
+
+
+def _check_types(path: Path, prefix: str, found: object, wanted: dict[str, tuple[type, ...]]) -> None:
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: is no JSON object; let `snakemake` train the checkpoint again")
+    missing = [prefix + key for key in wanted if key not in found]
+    if missing:
+        raise UserError(f"{path}: lacks {', '.join(missing)}; let `snakemake` train the checkpoint again")
+    for key, types in wanted.items():
+        if not isinstance(found[key], types):
+            raise UserError(
+                f"{path}: {prefix}{key} cannot be {found[key]!r}; let `snakemake` train the checkpoint again"
+            )
 
 
 def identity(encoder: dict) -> dict:
@@ -65,17 +98,13 @@ def identity(encoder: dict) -> dict:
     return {key: encoder.get(key) for key in ("checkpoint", "revision", "control")}
 
 
-def check(path: str | Path, description: dict, *, encoder: dict, emotions: list[str], approach: str) -> None:
+def check(path: str | Path, description: dict, wanted: dict) -> None:
     """Refuse a checkpoint that was trained with another encoder, for other emotions or by another approach."""
-    for what, found, wanted in (
-        ("encoder", identity(description["encoder"]), identity(encoder)),
-        ("emotions", description["emotions"], list(emotions)),
-        ("approach", description["approach"], approach),
-    ):
-        if found != wanted:
-            raise UserError(
-                f"{path}: its {what} is {found}, not {wanted}; delete it and let `snakemake` train it again"
-            )
+    for key, value in wanted.items():
+        found = identity(description[key]) if key == "encoder" else description.get(key)
+        if found != value:
+            what = "encoder's digest" if key == "weights" else key
+            raise UserError(f"{path}: its {what} is {found}, not {value}; delete it and let `snakemake` train it again")
 
 
 def check_shapes(path: str | Path, parameters: dict, wanted: dict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -62,6 +63,9 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
 
     from speechsong import adapters, encoders
 
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; name a folder for the two files of the export")
     parameters, description = checkpoints.read(checkpoint)
     lora = {name.removeprefix("lora."): value for name, value in parameters.items() if name.startswith("lora.")}
     if not lora:
@@ -87,7 +91,6 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
         blocks = "|".join(map(str, config.layers_to_transform))
         config.target_modules = rf"(.*\.)?encoder\.layers\.({blocks})\.self_attn\.({names})"
         config.layers_to_transform = config.layers_pattern = None
-    folder = Path(folder)
     with files.atomic(folder / "adapter_model.safetensors") as temporary:
         temporary.write_bytes(save({prefix + name: value for name, value in lora.items()}, metadata={"format": "pt"}))
     content = {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
@@ -95,15 +98,16 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     counts = checkpoints.count(parameters)
     absent = [f"{part} ({counts[part]:,} numbers)" for part in checkpoints.PARTS if part != "lora" and counts[part]]
-    base = description["encoder"]["checkpoint"]
+    base, model = description["encoder"]["checkpoint"], f"{encoders.FAMILIES[description['family']]}Model"
+    loaded = f"{model}(its config)" if random else f"{model}.from_pretrained(...)"
     lines = [
         f"{folder}: LoRA of {len(lora) // 2} projections for {base}{' with random weights' if random else ''}",
         f"Not in it: {', '.join(absent)}; `speechsong predict` has them all",
+        f"Load it onto transformers.{model}: PeftModel.from_pretrained({loaded}, {str(folder)!r})",
     ]
     if random:
-        made = f"{encoders.FAMILIES[description['family']]}Model(its config)"
-        lines.append(f"The weights are those of {made} after torch.manual_seed({encoders.RANDOM_SEED})")
-    if description.get("family") == "wavlm":
+        lines.append(f"The weights are those of {loaded} after torch.manual_seed({encoders.RANDOM_SEED})")
+    if description["family"] == "wavlm":
         lines.append("transformers' WavLM reads bare weights: call merge_adapter() after PeftModel.from_pretrained")
     return "\n".join(lines)
 
@@ -149,14 +153,23 @@ def _encode(
 
     from speechsong import adapters, encoders
 
+    folder = Path(folder or _encoder_folder(checkpoint, description))
+    if not (folder / "config.json").is_file():
+        raise UserError(f"--encoder {folder}: holds no config.json; name a folder in transformers' layout")
     encoder = encoders.load(
-        folder or _encoder_folder(checkpoint, description),
+        folder,
         name=description["model"],
-        layers=description["blocks"],
+        layers=None,
         window_seconds=description["window_seconds"],
         device="auto",
         random=description["encoder"].get("control") == "random",
     )
+    if (encoder.family, encoder.weights) != (description["family"], description["weights"]):
+        trained = f"{description['encoder']['checkpoint']} ({description['family']}, weights {description['weights']})"
+        raise UserError(
+            f"{folder}: this encoder ({encoder.family}, weights {encoder.weights}) is not the one that {checkpoint} "
+            f"was trained on; name the folder of {trained} with --encoder"
+        )
     layers = description["layers"]
     if description["approach"] != "peft":
         means = [adapters.clip_means(encoder, adapters.front(encoder, path), layers) for path in audio]
@@ -187,7 +200,11 @@ def _encoder_folder(checkpoint: str | Path, description: dict) -> Path:
     from speechsong.fetch import hub_folder
 
     name, revision = description["encoder"]["checkpoint"], description["encoder"]["revision"]
-    places = [Path(name)] + ([hub_folder("data/encoders", name, revision)] if revision else [])
+    places = [Path(name)]
+    if revision:
+        # a local folder may have inherited a revision
+        with contextlib.suppress(UserError):
+            places.append(hub_folder("data/encoders", name, revision))
     for place in places:
         if (place / "config.json").is_file():
             return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 # of an epoch of peft, validation included, for a second of audio through a block of width 768; two cores
@@ -19,7 +20,8 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     encoder
         Its entry in the catalogue.
     folder
-        Where its config.json is, or will be; its width is taken as 768 until then.
+        Where its config.json is, or will be; until then its width is taken as 768, and a Whisper's work as that of the
+        clips instead of its windows, since nothing says that it is one.
     paths
         All recordings of the domain.
     share
@@ -30,14 +32,30 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     float
         Proportional to seconds of audio, blocks, and the square of the width.
     """
-    settings = Path(folder) / "config.json"
-    described = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    width = described.get("hidden_size") or described.get("d_model") or 768
+    described = _described(Path(folder) / "config.json")
+    widths = [described.get(key) for key in ("hidden_size", "d_model")]
+    width = next((w for w in widths if isinstance(w, int) and w > 0), 768)
     # Whisper works on whole windows, however short the clip
     seconds = len(paths) * encoder["window_seconds"] if "d_model" in described else sum(map(_seconds, paths))
     return share * seconds * encoder["layers"] * (width / 768) ** 2 * BLOCK_SECONDS / 3600
 
 
+def in_words(hours: float) -> str:
+    """Round to hours, or below two of them to minutes."""
+    return f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
+
+
+def _described(config: Path) -> dict:
+    # the job that loads the encoder says what is wrong with a broken file
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# every stage asks for the same recordings
+@cache
 def _seconds(path: str) -> float:
     import soundfile
 

@@ -243,6 +243,8 @@ def attributes(encoder, entry: dict, emotion: str) -> dict:
         "encoder": entry["checkpoint"],
         "revision": entry.get("revision") or "local",
         "control": entry.get("control") or "none",
+        "family": encoder.family,
+        "weights": encoder.weights,
         "emotion": emotion,
         "sample_rate": encoder.rate,
         "frame_rate": encoder.rate / encoder.hop,
@@ -262,7 +264,14 @@ def _open(path: str | Path) -> h5py.File:
 def read_pooled(path: str | Path) -> tuple[list[str], np.ndarray]:
     """Read clip ids and clip means (n, d), float32."""
     with _open(path) as h5:
-        return list(h5["clips"].asstr()), h5["pooled"][()]
+        # all at once: one by one takes h5py a second for ten thousand
+        return h5["clips"].asstr()[()].tolist(), h5["pooled"][()]
+
+
+def read_maker(path: str | Path) -> dict[str, str | None]:
+    """Read of which family the encoder was, and the digest of its weights; both None for log-mel spectra."""
+    with _open(path) as h5:
+        return {key: h5.attrs.get(key) for key in ("family", "weights")}
 
 
 def read_blocks(path: str | Path) -> tuple[moments.Blocks, int]:

@@ -9,6 +9,8 @@ padded batches, with a mask. Both together give what the model gives for each cl
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import math
 import os
@@ -22,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from speechsong import files
 from speechsong.files import UserError
 
 # oneDNN keeps a plan for every length of clip that it has seen: without a bound, memory grows with the corpus
@@ -72,6 +75,8 @@ class Encoder:
     window : int
         Samples that go through the encoder at once, at most.
     device : torch.device
+    weights : str
+        Digest of the weights, 16 hexadecimal digits.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Encoder:
     width: int
     window: int
     device: torch.device
+    weights: str
 
 
 def pick_device(device: str) -> torch.device:
@@ -96,8 +102,24 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def report_device(encoder: Encoder, gpus: int) -> None:
+    """Log what an encoder computes on, and warn where the job asked for GPUs and got none."""
+    files.log.info("computing on %s", encoder.device)
+    if gpus and encoder.device.type == "cpu":
+        files.log.warning(
+            "warning: the job asked for a GPU, but torch sees none, so it computes on the CPU; install a torch with "
+            "CUDA, or set `device: cpu` to ask for none"
+        )
+
+
 def load(
-    folder: str | Path, *, name: str, layers: int, window_seconds: float, device: str = "cpu", random: bool = False
+    folder: str | Path,
+    *,
+    name: str,
+    layers: int | None,
+    window_seconds: float,
+    device: str = "cpu",
+    random: bool = False,
 ) -> Encoder:
     """Load an encoder from a local folder in transformers' layout. No code in the folder is run.
 
@@ -108,7 +130,7 @@ def load(
     name
         The encoder's name in the catalogue, for messages.
     layers
-        The number of blocks that the catalogue says it has.
+        The number of blocks that the catalogue says it has; None to take it as it is.
     window_seconds
         Longer clips are cut into windows of this length.
     device
@@ -151,12 +173,13 @@ def load(
     else:
         config = config_class.from_pretrained(folder)
     blocks = config.encoder_layers if family == "whisper" else config.num_hidden_layers
-    if blocks != layers:
+    if layers is not None and blocks != layers:
         raise UserError(f"{folder}: the encoder has {blocks} layers, `{key}.layers` says {layers}; correct the key")
     model = _random_weights(model_class, config) if random else _load_weights(model_class, folder, config, key)
     if family == "whisper":
         model = model.get_encoder()
     model.eval().requires_grad_(False)
+    weights = _digest(model, random)
     if family not in ("whisper", "data2vec-audio") and is_parametrized(model.encoder.pos_conv_embed.conv):
         # the weights are frozen: norm them once instead of at every clip
         remove_parametrizations(model.encoder.pos_conv_embed.conv, "weight")
@@ -189,7 +212,21 @@ def load(
     place = pick_device(device)
     # float32 means float32: TF32 is off by 1e-3
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return Encoder(name, family, model.to(place), extractor, rate, hop, least, layers, width, window, place)
+    return Encoder(name, family, model.to(place), extractor, rate, hop, least, blocks, width, window, place, weights)
+
+
+def _digest(model: nn.Module, random: bool) -> str:
+    """Digest the names, shapes and values of all weights as they were loaded, before any is folded or cut."""
+    found = hashlib.sha256()
+    for name, value in sorted(itertools.chain(model.named_parameters(), model.named_buffers())):
+        # not used, and drawn anew where the checkpoint lacks it
+        if name == "masked_spec_embed":
+            continue
+        found.update(f"{name} {tuple(value.shape)}".encode())
+        # random weights follow from these; their last bits depend on the CPU that drew them
+        if not random:
+            found.update(value.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def _read_json(path: Path) -> dict:

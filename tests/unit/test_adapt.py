@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import pickle
+import re
+import shutil
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from safetensors.numpy import load_file, save_file
 
-from speechsong import adapt, adapters, checkpoints, cli, encoders, files
+from speechsong import adapt, adapters, audio, checkpoints, cli, embeddings, encoders, files, splits
 from speechsong import demo as voices
 from speechsong.corpora import read_ravdess
 from speechsong.files import UserError
@@ -37,13 +42,16 @@ def settings(**changes) -> adapt.Training:
     return adapt.Training(**{"epochs": 6, "learning_rate": 1e-2, "weight_decay": 0.01, "batch_size": 16} | changes)
 
 
+MAKER = {"family": "hubert", "weights": "0" * 16}
+
+
 def domain(weighted: bool = True) -> adapt.Domain:
     rng = np.random.default_rng(2)
     answers = rng.integers(0, 3, N)
     inputs = rng.standard_normal((N, LAYERS, D)).astype(np.float32)
     inputs[:, 1] += rng.standard_normal((3, D)).astype(np.float32)[answers]
     split = adapt.Split(np.arange(50), np.arange(50, 70), np.arange(70, N), 0)
-    return adapt.Domain([f"c{i}" for i in range(N)], answers, split, inputs if weighted else inputs.mean(axis=1))
+    return adapt.Domain([f"c{i}" for i in range(N)], answers, split, inputs if weighted else inputs.mean(axis=1), MAKER)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -111,7 +119,7 @@ def test_the_first_of_the_best_epochs_is_kept_and_patience_stops():
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Recordings of two domains, a split of them, an encoder, and its embeddings as `pooled_domains` gives them."""
+    """Recordings of two domains, a split of them, an encoder, and its embeddings."""
     base = tmp_path_factory.mktemp("corpus")
     recordings, rows = {}, []
     for name, channel in (("speech", "speech"), ("music", "song")):
@@ -129,6 +137,14 @@ def corpus(tmp_path_factory):
             rows += [{"clip_id": r.clip_id, "domain": name, "part": p} for r, p in zip(some, parts, strict=True)]
     files.write_rows(base / "random-0.csv", rows)
     save(build("hubert"), base / "encoder", "hubert")
+    encoder = load(base)
+    for name, some in recordings.items():
+        blocks = {speaker: 0 for speaker in {r.speaker for r in some}}
+        for emotion in EMOTIONS:
+            found = embeddings.extract(encoder, [r for r in some if r.emotion == emotion], blocks)
+            for layer in range(4):
+                said = embeddings.attributes(encoder, entry(base), emotion)
+                embeddings.write(base / f"{name}/{layer}/{emotion}.h5", found, layer, said)
     return base, recordings
 
 
@@ -154,18 +170,17 @@ def load(base: Path) -> encoders.Encoder:
     return encoders.load(base / "encoder", name="tiny", layers=3, window_seconds=30)
 
 
+def embedded(base: Path, domain: str, layers: list[int]) -> list[str]:
+    return [str(base / f"{domain}/{layer}/{emotion}.h5") for layer in layers for emotion in EMOTIONS]
+
+
 def prepare(corpus, what: adapt.Stage):
     base, recordings = corpus
-    encoder = load(base)
     if what.approach == "peft":
+        encoder = load(base)
         domains = adapt.recorded_domains(what, encoder, {d: recordings[d] for d in what.domains}, 1e9)
         return adapt.peft_learner(what, encoder), domains
-    domains = {}
-    for d in what.domains:
-        means = [adapters.clip_means(encoder, adapters.front(encoder, r.path), what.layers) for r in recordings[d]]
-        inputs = np.stack(means).mean(axis=1) if what.approach == "baseline" else np.stack(means)
-        answers = np.array([EMOTIONS.index(r.emotion) for r in recordings[d]])
-        domains[d] = adapt._domain(what, d, [r.clip_id for r in recordings[d]], answers, inputs)
+    domains = adapt.pooled_domains(what, {d: embedded(base, d, what.layers) for d in what.domains})
     return adapt.linear_learner(what, domains), domains
 
 
@@ -208,6 +223,21 @@ def test_two_stages(corpus, tmp_path, approach):
     parameters, description = checkpoints.read(second["checkpoint"])
     assert checkpoints.count(parameters) == description["trainable_parameters"]
     assert len(description["validation"]) == 3
+    assert description["best_epoch"] == int(np.argmax(description["validation"])) + 1
+    encoder = load(corpus[0])
+    adapters_of = {k: list(v) if isinstance(v, tuple) else v for k, v in PEFT.items()} if approach == "peft" else {}
+    assert (
+        description.items()
+        >= {
+            **{"model": "tiny", "approach": approach, "protocol": "random", "seed": 0, "stage": 2, "code": "code"},
+            **{"source": "speech", "target": "music", "emotions": EMOTIONS, "layers": [1, 2, 3], "window_seconds": 30},
+            "encoder": {"checkpoint": str(corpus[0] / "encoder"), "revision": None, "control": None},
+            **{"family": "hubert", "weights": encoder.weights},
+        }.items()
+    )
+    training = {"epochs": 3, "weight_decay": 0.01, "batch_size": 8, "patience": None, "freeze_gate": False}
+    rate = {"learning_rate": 3e-3 if approach == "peft" else 1e-2}
+    assert description["settings"] == training | rate | adapters_of
     assert not list((tmp_path / "state").glob("*.safetensors"))
 
 
@@ -303,7 +333,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_best(corpus, tmp_path, mon
 
 def test_a_real_overflow_is_found(corpus, tmp_path):
     what = stage(corpus, "ws", "music", training={"learning_rate": 1e38})
-    with np.errstate(all="ignore"), pytest.raises(UserError, match="not a finite number in epoch 1"):
+    with pytest.raises(UserError, match="not a finite number in epoch 1"):
         run(corpus, what, tmp_path, "music")
 
 
@@ -364,6 +394,7 @@ def copy(trained: Path, folder: Path, **changes) -> Path:
         ({"encoder": "random"}, "its encoder is .*'random'.* not .*None"),
         ({"emotions": ["calm", "happy", "angry"]}, "its emotions is .*angry"),
         ({"approach": "ws"}, "its approach is ws, not peft"),
+        ({"weights": "0123456789abcdef"}, "its encoder's digest is 0123456789abcdef, not "),
     ],
 )
 def test_a_checkpoint_of_something_else(corpus, trained, tmp_path, changes, message):
@@ -414,6 +445,44 @@ class Bomb:
         return exec, ("raise SystemExit('a pickle was run')",)
 
 
+DAMAGE = {
+    "cut": (lambda d: None, "not valid JSON"),
+    "list": (lambda d: [1], "is no JSON object"),
+    "encoder": (lambda d: d | {"encoder": "x"}, "encoder cannot be 'x'"),
+    "settings": (lambda d: d | {"settings": {}}, r"lacks settings\.rank, settings\.alpha"),
+    "rank": (lambda d: d | {"settings": d["settings"] | {"rank": "8"}}, r"settings\.rank cannot be '8'"),
+    "window": (lambda d: {k: v for k, v in d.items() if k != "window_seconds"}, "lacks window_seconds"),
+    "weights": (lambda d: {k: v for k, v in d.items() if k != "weights"}, "lacks weights"),
+    "family": (lambda d: d | {"family": None}, "family cannot be None"),
+    "emotions": (lambda d: d | {"emotions": []}, r"emotions cannot be \[\]"),
+    "layers": (lambda d: d | {"layers": ["1"]}, r"layers cannot be \['1'\]"),
+}
+
+
+@pytest.mark.parametrize("spoil", DAMAGE)
+def test_a_description_that_is_none(corpus, trained, tmp_path, capsys, spoil):
+    path = copy(trained, tmp_path)
+    beside = path.with_suffix(".json")
+    change, message = DAMAGE[spoil]
+    changed = change(json.loads(beside.read_text()))
+    beside.write_text(beside.read_text()[:-30] if changed is None else json.dumps(changed))
+    for command in (["export", str(path), str(tmp_path / "out")], ["predict", str(path), "a.wav"]):
+        assert cli.main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.search(rf"^error: .*speech\.json: .*{message}.*; let `snakemake` train", line), line
+    with pytest.raises(UserError, match=message):
+        run(corpus, stage(corpus, "peft", "speech", "music", path), tmp_path, "speech-music")
+
+
+def test_a_description_needs_no_number_of_blocks(corpus, trained, tmp_path):
+    path = copy(trained, tmp_path)
+    described = json.loads(path.with_suffix(".json").read_text())
+    del described["blocks"]
+    path.with_suffix(".json").write_text(json.dumps(described))
+    recording = corpus[1]["speech"][0].path
+    np.testing.assert_array_equal(cli.predict(path, [recording])[1], cli.predict(trained, [recording])[1])
+
+
 def test_a_checkpoint_without_its_description(trained, tmp_path):
     path = copy(trained, tmp_path)
     path.with_suffix(".json").write_text("{}")
@@ -448,6 +517,7 @@ def test_exported_lora_does_the_same_in_peft(tmp_path, capsys, family, control):
     what = {
         **{"approach": "peft", "model": "tiny", "family": encoder.family, "emotions": EMOTIONS, "layers": [1, 2, 3]},
         **{"encoder": {"checkpoint": "a/b", "revision": "r", "control": control}, "settings": PEFT},
+        **{"weights": encoder.weights, "window_seconds": 30},
     }
     named = {name: value.detach().numpy() for name, value in model.trained().items()}
     checkpoints.write(tmp_path / "c.safetensors", named, what)
@@ -456,6 +526,7 @@ def test_exported_lora_does_the_same_in_peft(tmp_path, capsys, family, control):
     assert "Not in it: bottleneck" in said
     assert "head (147 numbers)" in said
     assert ("merge_adapter" in said) == (family == "wavlm")
+    assert f"Load it onto transformers.{type(build(family)).__name__}: PeftModel.from_pretrained(" in said
     assert sorted(p.name for p in (tmp_path / "lora").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
 
     config = json.loads((tmp_path / "lora" / "adapter_config.json").read_text())
@@ -495,6 +566,16 @@ def test_only_peft_can_be_exported(corpus, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_is_no_folder_for_an_export(trained, tmp_path, capsys):
+    (tmp_path / "taken").write_text("mine")
+    assert cli.main(["export", str(trained), str(tmp_path / "taken")]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path / 'taken'}: is a file; name a folder for the two files of the export\n"
+    )
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 @pytest.mark.parametrize("approach", ["baseline", "ws", "peft"])
 def test_predict_says_what_the_test_said(corpus, tmp_path, capsys, approach):
     made = run(corpus, stage(corpus, approach, "speech"), tmp_path, "speech")
@@ -519,3 +600,154 @@ def test_predict_without_the_encoder_or_a_recording(trained, tmp_path, capsys):
     assert "org/gone is not here; name its folder with --encoder" in capsys.readouterr().err
     assert cli.main(["predict", str(trained), "nowhere.wav"]) == 1
     assert "nowhere.wav" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("approach", ["baseline", "ws", "peft"])
+@pytest.mark.parametrize("other", ["family", "weights"])
+def test_predict_with_another_encoder(corpus, tmp_path, capsys, approach, other):
+    made = run(corpus, stage(corpus, approach, "speech", training={"epochs": 1}), tmp_path, "speech")
+    recording = corpus[1]["speech"][0].path
+    given = ["predict", made["checkpoint"], recording, "--encoder"]
+    # the same weights elsewhere
+    shutil.copytree(corpus[0] / "encoder", tmp_path / "copy")
+    assert cli.main([*given, str(tmp_path / "copy")]) == 0
+    capsys.readouterr()
+    model = build("hubert" if other == "weights" else "wav2vec2")
+    with torch.no_grad():
+        model.encoder.layers[1].attention.k_proj.bias[0] += 0.5
+    save(model, tmp_path / "other", "hubert")
+    assert cli.main([*given, str(tmp_path / "other")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "other: this encoder (" in line
+    assert f"is not the one that {made['checkpoint']} was trained on" in line
+    assert "--encoder" in line
+
+
+def test_predict_with_weights_that_were_replaced_in_place(corpus, trained, tmp_path, capsys):
+    model = build("hubert")
+    with torch.no_grad():
+        model.feature_projection.projection.weight[0, 0] += 0.5
+    folder = save(model, tmp_path / "encoder", "hubert")
+    # a folder may have inherited a revision from the catalogue
+    path = copy(trained, tmp_path, encoder={"checkpoint": str(folder), "revision": "r"})
+    assert cli.main(["predict", str(path), "a.wav"]) == 1
+    assert "is not the one that" in capsys.readouterr().err
+
+
+def test_a_local_encoder_with_a_revision_is_found(corpus, trained, tmp_path):
+    path = copy(trained, tmp_path, encoder={"checkpoint": str(corpus[0] / "encoder"), "revision": "r"})
+    recording = corpus[1]["speech"][0].path
+    np.testing.assert_array_equal(cli.predict(path, [recording])[1], cli.predict(trained, [recording])[1])
+    gone = copy(trained, tmp_path, encoder={"checkpoint": str(tmp_path / "gone"), "revision": "r"})
+    with pytest.raises(UserError, match="gone is not here; name its folder with --encoder"):
+        cli.predict(gone, [recording])
+
+
+def test_an_encoder_that_is_no_folder(trained, capsys):
+    assert cli.main(["predict", str(trained), "a.wav", "--encoder", "nope"]) == 1
+    assert (
+        capsys.readouterr().err
+        == "error: --encoder nope: holds no config.json; name a folder in transformers' layout\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["ogg", "mp3", "stereo", "rate"])
+def test_predict_on_files_of_any_kind(corpus, trained, tmp_path, kind):
+    recording = corpus[1]["speech"][0].path
+    samples, rate, _ = audio.read(recording)
+    assert rate == 48000
+    path = str(tmp_path / f"a.{kind if kind in ('ogg', 'mp3') else 'wav'}")
+    # two channels whose mean is the recording
+    soundfile.write(path, *{"stereo": (np.stack([0.5 * samples, 1.5 * samples], 1), rate)}.get(kind, (samples, rate)))
+    if kind == "rate":
+        soundfile.write(path, audio.load(recording, 16000), 16000, subtype="FLOAT")
+    wanted, found = cli.predict(trained, [recording, path])[1]
+    np.testing.assert_allclose(found, wanted, atol=0.02 if kind in ("ogg", "mp3") else 1e-3)
+
+
+def test_only_a_gpu_computes_in_half_precision_and_never_the_front(corpus, monkeypatch):
+    what = stage(corpus, "peft", "speech")
+    learner, domains = prepare(corpus, what)
+    rows = domains["speech"].split.validation
+    plain = [adapters.front(learner.model.source, domains["speech"].inputs.paths[row]) for row in rows]
+    autocast = torch.autocast
+    with torch.no_grad():
+        exact = learner._forward(domains["speech"], rows)
+        domains["speech"].inputs.kept.clear()
+        # as on a GPU
+        monkeypatch.setattr(
+            torch, "autocast", lambda kind, **o: autocast(kind, **o | {"enabled": o.get("dtype") is not None})
+        )
+        half = learner._forward(domains["speech"], rows)
+    assert not torch.equal(exact, half)
+    for row, clip in zip(rows, plain, strict=True):
+        for (kept, _), (wanted, _) in zip(domains["speech"].inputs[row], clip, strict=True):
+            assert kept.dtype == torch.float32
+            assert torch.equal(kept, wanted)
+
+
+def test_features_that_are_not_finite_are_refused(corpus, tmp_path):
+    paths = [shutil.copy(p, tmp_path / f"{i}.h5") for i, p in enumerate(embedded(corpus[0], "speech", [1, 2]))]
+    with h5py.File(paths[4], "a") as h5:
+        h5["pooled"][0, 0] = np.nan
+    with pytest.raises(UserError, match=r"/4\.h5: holds features that are not finite; delete the file and run again"):
+        adapt.pooled_domains(stage(corpus, "ws", "speech"), {"speech": paths})
+
+
+def test_embeddings_of_different_weights_are_refused(corpus, tmp_path):
+    paths = [shutil.copy(p, tmp_path / f"{i}.h5") for i, p in enumerate(embedded(corpus[0], "speech", [1, 2]))]
+    with h5py.File(paths[4], "a") as h5:
+        h5.attrs["weights"] = "0123456789abcdef"
+    with pytest.raises(UserError, match=r"/4\.h5: was made with other weights than .*/0\.h5"):
+        adapt.pooled_domains(stage(corpus, "ws", "speech"), {"speech": paths})
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_speaker_split_trains_and_tests_on_different_people(corpus, tmp_path, paired):
+    rng = np.random.default_rng(0)
+    clips, domains = {}, {}
+    for name in ("speech", "music"):
+        clips[name] = [
+            {"clip_id": f"{name}-{s}-{e}-{i}", "speaker": f"{s}", "gender": "fm"[s % 2], "emotion": e}
+            for e in EMOTIONS
+            for s in range(10)
+            for i in range(2)
+        ]
+        domains[name] = []
+        for k, e in enumerate(EMOTIONS):
+            ids = [c["clip_id"] for c in clips[name] if c["emotion"] == e]
+            pooled = (rng.standard_normal((1, 20, D)) + 4 * np.eye(D)[k]).astype(np.float32)
+            none = np.zeros((1, 1, 1))
+            found = embeddings.Embeddings(ids, np.ones(20, int), pooled, np.ones(1, int), none, none)
+            domains[name].append(str(tmp_path / f"{name}-{e}.h5"))
+            embeddings.write(domains[name][-1], found, 0, MAKER)
+    rows = splits.split(clips, "speaker", 3, fractions=[0.6, 0.2, 0.2], paired=paired)
+    files.write_rows(tmp_path / "speaker-3.csv", rows)
+    changes = {"protocol": "speaker", "seed": 3, "layers": [0]}
+    start = None
+    for target in (None, "music"):
+        what = stage(
+            corpus, "baseline", "speech", target, start, training={"epochs": 20, "learning_rate": 0.1}, **changes
+        )
+        what = dataclasses.replace(what, split=str(tmp_path / "speaker-3.csv"))
+        read = adapt.pooled_domains(what, {d: domains[d] for d in what.domains})
+        made = outputs(tmp_path, "-".join(filter(None, ("speech", target))))
+        adapt.run(what, adapt.linear_learner(what, read), read, tmp_path / "state", [], made)
+        start = made["checkpoint"]
+        people = {d: [{read[d].clips[i].split("-")[1] for i in part} for part in parts_of(read[d])] for d in read}
+        for train, validation, test in people.values():
+            assert (len(train), len(validation), len(test)) == (6, 2, 2)
+            assert len(train | validation | test) == 10
+        assert not paired or len({frozenset(test) for *_, test in people.values()}) == 1
+    guesses = pd.read_csv(made["predictions"], dtype=str)
+    for name in ("music", "speech"):
+        some = guesses[guesses["test_domain"] == name]
+        assert set(some["clip_id"].str.split("-").str[1]) == people[name][2]
+        assert len(some) == 12
+    table = pd.read_csv(made["table"])
+    assert set(table["protocol"]) == {"speaker"}
+    assert (table["accuracy"] == 1).all()
+
+
+def parts_of(domain: adapt.Domain):
+    return domain.split.train, domain.split.validation, domain.split.test

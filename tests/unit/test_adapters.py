@@ -155,7 +155,7 @@ def test_the_windows_of_a_long_clip_are_one_mean(folders, family):
         torch.testing.assert_close(found[1], model([long[:1]])[0], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["wav2vec2", "hubert-stable", "wavlm", "whisper"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_kept_front_gives_logits_and_gradients_of_the_waveform(folders, tmp_path, family):
     encoder = load(folders, family)
     paths = []
@@ -176,10 +176,16 @@ def test_the_kept_front_gives_logits_and_gradients_of_the_waveform(folders, tmp_
         found.append((loss.detach(), {n: p.grad.clone() for n, p in model.trained().items()}))
     assert torch.equal(found[0][0], found[1][0])
     assert all(torch.equal(found[0][1][n], found[1][1][n]) for n in found[0][1])
-    if family == "whisper":
-        return
     # and once more through the whole model of transformers, with the adapters hung on its layers
-    values = [torch.from_numpy(encoders.prepare(encoder, soundfile.read(p, dtype="float32")[0])[0]) for p in paths]
+    values = [encoders.prepare(encoder, soundfile.read(p, dtype="float32")[0])[0] for p in paths]
+    if family == "whisper":
+        # padded to the window, whose later frames do not count; its last state is normed
+        read = encoder.extractor(values, sampling_rate=encoder.rate, return_tensors="pt").input_features
+        frames = [-(-len(one) // 320) for one in values]
+        finish = encoder.model.layer_norm
+    else:
+        read = [torch.from_numpy(one) for one in values]
+        frames, finish = [None] * len(values), torch.nn.Identity()
     layers = encoders.stack(encoder).layers
     out = {}
 
@@ -194,9 +200,9 @@ def test_the_kept_front_gives_logits_and_gradients_of_the_waveform(folders, tmp_
     handles = [layer.register_forward_hook(hook(i)) for i, layer in enumerate(layers, start=1)]
     model.zero_grad()
     logits = []
-    for one in values:
+    for one, count in zip(read, frames, strict=True):
         encoder.model(one[None])
-        pooled = torch.stack([out[k][0].mean(0) for k in (1, 2, 3)])
+        pooled = torch.stack([state[0, :count].mean(0) for state in (out[1], out[2], finish(out[3]))])
         logits.append(model.head(torch.einsum("l,ld->d", model.layer_weights.softmax(0), pooled)))
     loss = torch.nn.functional.cross_entropy(torch.stack(logits), torch.arange(3))
     loss.backward()
@@ -281,7 +287,15 @@ def test_a_front_is_kept_only_while_there_is_room(folders, tmp_path):
     for i in range(3):
         fronts[i]
     assert sorted(fronts.kept) == [0, 1]
-    assert fronts.seconds(2) == 1.0
+
+
+def test_the_length_of_a_recording_is_read_once(folders, tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.ones(8000), 16000)
+    fronts = adapters.Fronts(load(folders, "hubert"), [str(path)], 0)
+    assert fronts.seconds(0) == 0.5
+    path.unlink()
+    assert fronts.seconds(0) == 0.5
 
 
 def test_a_recording_that_is_none(folders, tmp_path):

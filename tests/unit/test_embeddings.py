@@ -339,9 +339,12 @@ def test_a_file_says_how_it_was_made(tmp_path, folders, extracted, family, entry
     assert found["layer"] == 3
     assert (found["torch"], found["transformers"]) == (torch.__version__, transformers.__version__)
     assert found["speechsong"]
+    maker = embeddings.read_maker(tmp_path / "a.h5")
+    encoder = loaded(folders[family], family)
+    assert maker == {"family": encoder.family, "weights": encoder.weights}
 
 
-@pytest.mark.parametrize("reader", [embeddings.read_pooled, embeddings.read_blocks])
+@pytest.mark.parametrize("reader", [embeddings.read_pooled, embeddings.read_blocks, embeddings.read_maker])
 @pytest.mark.parametrize("keep", [0, 7, 2000, -1])
 def test_a_file_that_breaks_off_is_named(tmp_path, extracted, reader, keep):
     path = tmp_path / "a.h5"

@@ -231,6 +231,47 @@ def test_a_gpu_that_is_not_there_is_named():
         encoders.pick_device("cuda")
 
 
+@pytest.mark.parametrize(("gpus", "warned"), [(0, False), (1, True)])
+def test_a_job_that_asked_for_a_gpu_and_has_none_says_so(folders, caplog, gpus, warned):
+    encoder = encoders.load(folders["hubert"], name="x", layers=3, window_seconds=30)
+    with caplog.at_level("INFO", logger="speechsong"):
+        encoders.report_device(encoder, gpus)
+    assert "computing on cpu" in caplog.messages
+    assert [r.levelname == "WARNING" and "`device: cpu`" in r.message for r in caplog.records[1:]] == [True] * warned
+
+
+# --- the digest of the weights
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_digest_is_of_the_weights_alone(folders, family):
+    load = lambda **o: encoders.load(folders[family], name="x", **{"layers": 3, "window_seconds": 30} | o)  # noqa: E731
+    digests = {load().weights, load(layers=None, window_seconds=8).weights}
+    assert len(digests) == 1
+    assert len(digests.pop()) == 16
+
+
+@pytest.mark.parametrize("name", ["encoder.layer_norm.bias", "encoder.pos_conv_embed.conv.bias", "masked_spec_embed"])
+def test_one_other_number_is_another_digest(tmp_path, folders, name):
+    weights = load_file(folders["wav2vec2"] / "model.safetensors")
+    weights[name][3] += 1e-3
+    folder = copy_with(tmp_path, folders["wav2vec2"], weights)
+    before, after = (
+        encoders.load(f, name="x", layers=3, window_seconds=30).weights for f in (folders["wav2vec2"], folder)
+    )
+    # which is only for masks, and drawn at random where a checkpoint lacks it
+    assert (before == after) == (name == "masked_spec_embed")
+
+
+def test_random_weights_have_a_digest_of_their_own(folders):
+    one, other = (
+        encoders.load(folders[f], name="x", layers=3, window_seconds=30, random=True).weights
+        for f in ("hubert", "whisper")
+    )
+    assert one != other
+    assert one != encoders.load(folders["hubert"], name="x", layers=3, window_seconds=30).weights
+
+
 # --- the control: random weights
 
 

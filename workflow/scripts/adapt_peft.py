@@ -18,6 +18,7 @@ with files.reporting(snakemake.log[0]):
         device=config["device"],
         random=stage.encoder.get("control") == "random",
     )
+    encoders.report_device(encoder, snakemake.resources.gpu)
     domains = adapt.recorded_domains(stage, encoder, recordings, 1e9 * config["adapt"]["cache_gb"])
     learner = adapt.peft_learner(stage, encoder)
     about = [*files.stamps(inputs), *params.recordings]

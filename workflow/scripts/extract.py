@@ -17,6 +17,7 @@ with files.reporting(snakemake.log[0]):
         device=snakemake.config["device"],
         random=params.encoder.get("control") == "random",
     )
+    encoders.report_device(encoder, snakemake.resources.gpu)
     result = embeddings.extract(encoder, recordings, params.blocks)
     attributes = embeddings.attributes(encoder, params.encoder, wildcards.emotion)
     for layer, path in enumerate(snakemake.output):
