@@ -30,12 +30,26 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     float
         Proportional to seconds of audio, blocks, and the square of the width.
     """
-    settings = Path(folder) / "config.json"
-    described = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    width = described.get("hidden_size") or described.get("d_model") or 768
     # Whisper works on whole windows, however short the clip
-    seconds = len(paths) * encoder["window_seconds"] if "d_model" in described else sum(map(_seconds, paths))
-    return share * seconds * encoder["layers"] * (width / 768) ** 2 * BLOCK_SECONDS / 3600
+    whole = "d_model" in _described(folder)
+    seconds = len(paths) * encoder["window_seconds"] if whole else sum(map(_seconds, paths))
+    return share * seconds * encoder["layers"] * (width(folder) / 768) ** 2 * BLOCK_SECONDS / 3600
+
+
+def width(folder: str | Path) -> int:
+    """Read the width of an encoder; 768 where its config.json is not there yet, or says nothing of it."""
+    described = _described(folder)
+    found = described.get("hidden_size") or described.get("d_model")
+    return found if isinstance(found, int) else 768
+
+
+def _described(folder: str | Path) -> dict:
+    try:
+        found = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # not there yet, or damaged, which is said where the encoder is loaded
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _seconds(path: str) -> float:
