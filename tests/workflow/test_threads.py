@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -96,13 +95,9 @@ def pretended(folder: Path, says: str) -> str:
 
 
 @pytest.fixture
-def planned(run):
+def planned(run, house):
     """In a copy of the repository in which extraction has no message, which a plan would show in place of resources."""
-    run.house = run.folder / "house"
-    for name in ("rules", "workflow", "src"):
-        shutil.copytree(ROOT / name, run.house / name)
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy2(ROOT / name, run.house / name)
+    run.house = house(run.folder / "house")
     rules = run.house / "rules/embeddings.smk"
     rules.write_text(re.sub(r" +message:\n.*\n", "", rules.read_text()))
     return run
