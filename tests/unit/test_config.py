@@ -261,9 +261,10 @@ def test_names_that_the_workflow_uses_itself(key, name, known):
     assert complaint({key: [known, name], "encoders": encoders}) == line
 
 
-@pytest.mark.parametrize("root", ["", "data/{x}", "a\nb"])
-def test_a_root_that_snakemake_would_read_as_a_pattern(root):
-    assert "config key `corpora.speech.root`: " in complaint({"corpora": {"speech": {"root": root}}})
+@pytest.mark.parametrize("folder", ["", "data/{x}", "a{b", "a\nb"])
+def test_folders_that_snakemake_would_read_as_patterns(folder):
+    assert "config key `corpora.speech.root`: " in complaint({"corpora": {"speech": {"root": folder}}})
+    assert "config key `results`: " in complaint({"results": folder})
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,7 @@ def short_whisper(folder: Path):
     return short
 
 
+@pytest.mark.slow
 def test_distances_of_real_recordings(tmp_path, shared):
     folder = shared / "models" / "whisper-tiny-en"
     root = str(shared / "data" / "ravdess-24k")
