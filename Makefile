@@ -51,7 +51,7 @@ dag: .venv/installed
 	@echo "Rule graph: results/rulegraph.svg"
 
 bench: .venv/installed
-	for script in extraction frechet probe adapt evaluation; do $(BIN)/python bench/$$script.py || exit 1; done
+	for script in extraction frechet probe adapt evaluation scale; do $(BIN)/python bench/$$script.py || exit 1; done
 
 clean:
 	rm -rf .venv .snakemake results/demo data/demo build

@@ -1,4 +1,4 @@
-"""Extraction of embeddings: speed against fadtk's way and against the bare encoder, and memory against corpus size."""
+"""Extraction of embeddings: speed against fadtk's way and the bare encoder; memory and disk against corpus size."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import os
 # before anything brings in a BLAS
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
 
+import dataclasses
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -37,7 +38,7 @@ def main() -> None:
         "extraction",
         "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
         "(layers) one encoder pass a hidden state and clip, as fadtk does; (bare) model(input_values) clip by clip, "
-        "inputs in memory, nothing kept; (memory) a tenth of the clips",
+        "inputs in memory, nothing kept; (memory) a tenth of the clips; (a clip) its means of all states, float32",
     )
     with scratch() as folder:
         source, recordings = clips(max(options.clips, options.subset, options.memory))
@@ -50,6 +51,8 @@ def main() -> None:
         against_layers(report, encoder, recordings[: options.subset], folder, options.rounds)
         against_bare(report, encoder, recordings[: options.clips], folder, options.rounds)
         memory(report, folder / "encoder", recordings[: options.memory], folder)
+        memory_of_a_clip(report, folder)
+        disk_of_a_tuple(report, folder)
     report.facts |= {
         "recordings": source,
         "threads": THREADS,
@@ -85,9 +88,9 @@ def make_voice(path: str) -> None:
         soundfile.write(temporary, np.resize(voice, round(seconds * demo.SAMPLE_RATE)), demo.SAMPLE_RATE)
 
 
-def load(checkpoint: Path) -> encoders.Encoder:
+def load(checkpoint: Path, layers: int = ENTRY["layers"]) -> encoders.Encoder:
     """Load the encoder as the workflow does."""
-    return encoders.load(checkpoint, name="bench", layers=ENTRY["layers"], window_seconds=ENTRY["window_seconds"])
+    return encoders.load(checkpoint, name="bench", layers=layers, window_seconds=ENTRY["window_seconds"])
 
 
 def ours(encoder: encoders.Encoder, recordings: list, folder: Path, block_of: dict[str, int] | None = None):
@@ -168,13 +171,67 @@ def memory(report: Report, checkpoint: Path, recordings: list, folder: Path) -> 
     report.note(f"peak {few:.0f} MB for {len(tenth)} clips, {many:.0f} MB for {len(recordings)}")
 
 
+def memory_of_a_clip(report: Report, folder: Path) -> None:
+    """Measure what each of thousands of clips adds, by many very short ones through a small encoder."""
+    model = transformers.Wav2Vec2Config(
+        hidden_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=64,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16,
+    )
+    transformers.Wav2Vec2Model(model).save_pretrained(folder / "small")
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder / "small")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 400)
+    soundfile.write(folder / "short.wav", noise, 16000)
+    one = corpora.Recording("", str(folder / "short.wav"), "angry", "")
+    counts, means = (300, 3000), 5 * 256 * 4 / 1000
+    few, many = (
+        _in_fresh_process(
+            folder / "small",
+            [dataclasses.replace(one, clip_id=f"clip{i}", speaker=f"{i % BLOCKS}") for i in range(count)],
+            folder,
+            {f"{block}": block for block in range(BLOCKS)},
+            4,
+        )
+        for count in counts
+    )
+    each = 1000 * (many - few) / (counts[1] - counts[0])
+    report.seconds["peak MB, short clips"] = {str(n): peak for n, peak in zip(counts, (few, many), strict=True)}
+    report.figure("a clip", "kB", each, "<=", 2 * means)
+    report.note(
+        f"{few - counts[0] * each / 1000:.0f} MB beyond that; its means of 5 states of width 256: {means:.1f} kB"
+    )
+
+
+def disk_of_a_tuple(report: Report, folder: Path) -> None:
+    """Measure the file of one layer for few and for ten times as many clips: moments, and a row of means a clip."""
+    d, count, rng = 768, 500, np.random.default_rng(0)
+    sizes = []
+    for n in (count, 10 * count):
+        moments = (np.ones(BLOCKS, dtype=np.int64), np.zeros((1, BLOCKS, d)))
+        scatter = rng.standard_normal((1, BLOCKS, d * (d + 1) // 2), dtype=np.float32)
+        means = rng.standard_normal((1, n, d), dtype=np.float32)
+        names = [f"03-01-05-01-01-01-{i:05}" for i in range(n)]
+        result = embeddings.Embeddings(names, np.ones(n, dtype=np.int64), means, *moments, scatter)
+        embeddings.write(folder / f"{n}.h5", result, 0, {})
+        sizes.append((folder / f"{n}.h5").stat().st_size)
+    each = (sizes[1] - sizes[0]) / (9 * count)
+    report.facts["bytes of a layer"] = {str(n): size for n, size in zip((count, 10 * count), sizes, strict=True)}
+    report.figure("disk: a clip in a layer", "times its means", each / (4 * d), "<=", 1.05)
+    # float32 and packed; float64 means of the blocks
+    constant = BLOCKS * (d * (d + 1) // 2 * 4 + d * 8)
+    report.figure("disk: moments of a layer", "times their numbers", (sizes[0] - count * each) / constant, "<=", 1.01)
+
+
 def _in_fresh_process(*arguments) -> float:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_peak, *arguments).result()
 
 
-def _peak(checkpoint: Path, recordings: list, folder: Path, block_of: dict[str, int]) -> float:
-    ours(load(checkpoint), recordings, folder, block_of)
+def _peak(checkpoint: Path, recordings: list, folder: Path, block_of: dict, layers: int = ENTRY["layers"]) -> float:
+    ours(load(checkpoint, layers), recordings, folder, block_of)
     return peak_megabytes()
 
 

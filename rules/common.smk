@@ -1,8 +1,12 @@
 # Configuration, what the run is made of, and the functions that rules use.
 
 import os
+import re
 import shutil
+import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -87,21 +91,33 @@ TASKS = ["probe", "adapt"]
 # whether both protocols were used, so that there is something to set side by side
 LEAKAGE = any({"random", "speaker"} <= set(config[part]["protocols"]) for part in ("split", "adapt"))
 CLIPS = [f"{RESULTS}/clips/{domain}.csv" for domain in DOMAINS]
+CLIP_COUNTS = {domain: Counter(r.emotion for r in RUN.recordings[domain]) for domain in DOMAINS}
 
 
 def site(name):
     """What the profile of a cluster says under a name among its default resources; nothing without such a profile."""
-    said = (workflow.resource_settings.default_resources or {}).get(name)
-    return str(said.raw) if said is not None else ""
+    said = SITE.get(name)
+    # Snakemake takes it for Python: quotes are part of what is said
+    return str(said.raw).strip("'\"") if said is not None else ""
 
 
-# jobs go elsewhere, where another machine's cores and GPUs are
-CLUSTER = bool(site("slurm_partition"))
+def has_gpu():
+    """Whether this machine has a GPU. The program that would know may be there without one, as in a container."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    listed = subprocess.run([program, "-L"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return any(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+SITE = workflow.resource_settings.default_resources or {}
+# jobs go elsewhere, where another machine's cores and GPUs are; the partition may be "", the one that Slurm chooses
+CLUSTER = SITE.get("slurm_partition") is not None
 # a GPU is asked for where there is one, or where the config names one; what is asked for does not depend on what a job
 # finds there: `device: auto` is the GPU in a job that sees one
 GPU = int(
     config["device"].startswith("cuda")
-    or (config["device"] == "auto" and bool(site("gpu_partition") if CLUSTER else shutil.which("nvidia-smi")))
+    or (config["device"] == "auto" and (bool(site("gpu_partition")) if CLUSTER else has_gpu()))
 )
 # of every job that uses a GPU
 ON_GPU = {"gpu": GPU}
@@ -184,6 +200,32 @@ def encoder_files(model):
     return LOCAL.get(model) or [
         str(folder / name) for name in ("config.json", "preprocessor_config.json", "model.safetensors")
     ]
+
+
+@cache
+def weights_megabytes(model):
+    """The size of an encoder's weights; 0 before they are here."""
+    folder = Path(encoder_folder(model))
+    files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def extraction_megabytes(model):
+    """Memory of a job of extraction: `growing`, with the clip means of all layers, and weights beyond base size."""
+
+    def megabytes(wildcards, attempt):
+        means = CLIP_COUNTS[wildcards.domain][wildcards.emotion] * len(layers(model)) * width(model) * 4 / 1e6
+        # 3000 has room for 400 MB, twice: as they are read, and in the model
+        weights = 2 * max(0, weights_megabytes(model) - 400)
+        return round(3000 + means + weights) * attempt
+
+    return megabytes
+
+
+@cache
+def width(model):
+    """The width of an encoder; 768 before its config.json is here."""
+    return costs.width(encoder_folder(model))
 
 
 def embedding_files(model, domain):

@@ -10,7 +10,7 @@ if HUB:
         benchmark:
             f"{RESULTS}/benchmarks/encoders/{{folder}}.tsv"
         wildcard_constraints:
-            folder="|".join(str(folder) for folder in HUB.values()),
+            folder="|".join(re.escape(str(folder)) for folder in HUB.values()),
         priority: 100
         localrule: True
         conda:
@@ -35,7 +35,7 @@ if DEMO:
         benchmark:
             f"{RESULTS}/benchmarks/encoders/{{folder}}.tsv"
         wildcard_constraints:
-            folder="|".join(DEMO),
+            folder="|".join(map(re.escape, DEMO)),
         localrule: True
         conda:
             "../envs/speechsong.yaml"
@@ -98,7 +98,7 @@ for model in [model for model in MODELS if model not in ACOUSTIC]:
         # measured without a GPU: 1,500 MB, 2 minutes
         resources:
             **ON_GPU,
-            mem_mb=growing(3000),
+            mem_mb=extraction_megabytes(model),
             runtime=growing(60),
         params:
             model=model,

@@ -99,6 +99,8 @@ def _line(error: ValidationError, where: str) -> str:
     if error.validator == "pattern":
         hint = error.schema.get("description", f"must match {error.validator_value}")
         return f"config key `{path}`: {error.instance!r}: {hint}"
+    if error.validator == "not":
+        return f"config key `{path}`: {error.instance!r} is a name that the workflow uses itself; choose another"
     return f"config key `{path}`: {error.message}"
 
 
@@ -126,8 +128,7 @@ def checkpoint_files(name: str, checkpoint: str, weights: bool = True) -> list[s
         found = [file for file in known if (folder / file).is_file()][:1]
         needed += found or known[:1]
         if found == ["model.safetensors.index.json"]:
-            index = json.loads((folder / found[0]).read_text(encoding="utf-8"))
-            needed += sorted(set(index["weight_map"].values()))
+            needed += _shards(name, folder / found[0])
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:
         raise UserError(
@@ -135,6 +136,21 @@ def checkpoint_files(name: str, checkpoint: str, weights: bool = True) -> list[s
             "that transformers saved, with its feature extractor"
         )
     return [str(folder / file) for file in needed]
+
+
+def _shards(name: str, index: Path) -> list[str]:
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        # braces would be wildcards of the workflow
+        trusted = bool(shards) and not any({"{", "}", "/"} & set(shard) for shard in shards)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        trusted = False
+    if not trusted:
+        raise UserError(
+            f"config key `encoders.{name}.checkpoint`: {index} is no index of shards beside it (a `weight_map` from "
+            "weights to plain file names); save the encoder again with transformers"
+        )
+    return shards
 
 
 def is_on_hub(encoder: dict) -> bool:

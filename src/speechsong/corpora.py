@@ -164,18 +164,17 @@ def scan(name: str, corpus: dict) -> list[Recording]:
     Raises
     ------
     UserError
-        Where a name is not RAVDESS's or has braces, or a clip is there twice.
+        Where a name is not RAVDESS's, has braces or is not UTF-8, or a clip is there twice.
     """
     if corpus["reader"] == "table":
         recordings = read_table(corpus["table"], corpus.get("root"))
+        _check_paths(name, [recording.path for recording in recordings])
     else:
-        recordings = read_ravdess(files_below(corpus["root"]), corpus["channel"])
+        paths = files_below(corpus["root"])
+        _check_paths(name, paths)
+        recordings = read_ravdess(paths, corpus["channel"])
     seen: dict[str, str] = {}
     for recording in recordings:
-        if "{" in recording.path or "}" in recording.path:
-            raise UserError(
-                f"corpus `{name}`: {recording.path!r}: braces in a name would be wildcards of the workflow; rename it"
-            )
         if recording.clip_id in seen:
             raise UserError(
                 f"corpus `{name}`: clip {recording.clip_id} is there twice, as {seen[recording.clip_id]} and "
@@ -183,6 +182,18 @@ def scan(name: str, corpus: dict) -> list[Recording]:
             )
         seen[recording.clip_id] = recording.path
     return sorted(recordings)
+
+
+def _check_paths(name: str, paths: list[str]) -> None:
+    for path in paths:
+        if "{" in path or "}" in path:
+            raise UserError(
+                f"corpus `{name}`: {path!r}: braces in a name would be wildcards of the workflow; rename it"
+            )
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"corpus `{name}`: {path!r}: the name is not UTF-8; rename it") from None
 
 
 def select(

@@ -32,12 +32,17 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     float
         Proportional to seconds of audio, blocks, and the square of the width.
     """
-    described = _described(Path(folder) / "config.json")
-    widths = [described.get(key) for key in ("hidden_size", "d_model")]
-    width = next((w for w in widths if isinstance(w, int) and w > 0), 768)
     # Whisper works on whole windows, however short the clip
-    seconds = len(paths) * encoder["window_seconds"] if "d_model" in described else sum(map(_seconds, paths))
-    return share * seconds * encoder["layers"] * (width / 768) ** 2 * BLOCK_SECONDS / 3600
+    whole = "d_model" in _described(folder)
+    seconds = len(paths) * encoder["window_seconds"] if whole else sum(map(_seconds, paths))
+    return share * seconds * encoder["layers"] * (width(folder) / 768) ** 2 * BLOCK_SECONDS / 3600
+
+
+def width(folder: str | Path) -> int:
+    """Read the width of an encoder; 768 where its config.json is not there yet, or says nothing of it."""
+    described = _described(folder)
+    widths = (described.get(key) for key in ("hidden_size", "d_model"))
+    return next((w for w in widths if isinstance(w, int) and w > 0), 768)
 
 
 def in_words(hours: float) -> str:
@@ -45,10 +50,10 @@ def in_words(hours: float) -> str:
     return f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
 
 
-def _described(config: Path) -> dict:
+def _described(folder: str | Path) -> dict:
     # the job that loads the encoder says what is wrong with a broken file
     try:
-        found = json.loads(config.read_text(encoding="utf-8"))
+        found = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -69,8 +69,21 @@ def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> E
     Raises
     ------
     UserError
-        Where a recording cannot be used, or the GPU has no memory for a single window.
+        Where a recording cannot be used, or the GPU has no memory for a single window or the sums.
     """
+    import torch
+
+    try:
+        return _extract(encoder, recordings, block_of)
+    except torch.OutOfMemoryError as error:
+        # outside a batch, which halves: the sums, or what a single state of a batch needs once more
+        raise UserError(
+            f"encoder `{encoder.name}`: the GPU's memory does not hold the sums of its {encoder.layers + 1} layers; "
+            "let nothing else use the GPU, or set `device: cpu`"
+        ) from error
+
+
+def _extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
     import torch
 
     n, states, d = len(recordings), encoder.layers + 1, encoder.width
@@ -164,7 +177,7 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
     while windows or waiting:
         batch = waiting.pop() if waiting else _take(windows, round(BATCH_SECONDS * encoder.rate))
         # all states before any of them counts: a batch that memory does not hold has left nothing behind
-        states, lengths = _states(encoder, batch)
+        states, lengths, owner = _states(encoder, batch, place)
         if states is None:
             if len(batch) == 1:
                 raise UserError(
@@ -175,14 +188,9 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
             files.log.info("the GPU is out of memory with %d windows at once; going on with half of them", len(batch))
             waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
             continue
-        # row k sums the frames of member k: a product is faster than adding row by row
-        owner = torch.zeros(len(members), sum(lengths), dtype=torch.float64, device=encoder.device)
-        column = 0
         for (i, _), length in zip(batch, lengths, strict=True):
-            owner[place[i], column : column + length] = 1
             result.frames[i] += length
-            column += length
-        sums.count += column
+        sums.count += sum(lengths)
         for state, single in enumerate(states):
             frames = single.double()
             totals[state] += owner @ frames
@@ -191,8 +199,18 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
     result.pooled[:, members] = (totals / counts[:, None]).float().cpu().numpy()
 
 
-def _states(encoder, batch: list[tuple[int, np.ndarray]]) -> tuple[list | None, list[int]]:
-    """Compute the frames (m, d) of every hidden state of a batch, and how many each window has; None without memory."""
+def _states(encoder, batch: list[tuple[int, np.ndarray]], place: dict[int, int]) -> tuple:
+    """Compute what a batch adds.
+
+    Returns
+    -------
+    states : list of tensor (m, d), or None
+        The frames of every hidden state; None where the GPU's memory does not hold them.
+    lengths : list of int
+        How many frames each window has.
+    owner : tensor (members, m)
+        Row k sums the frames of the clip whose place is k: a product is faster than adding row by row.
+    """
     import torch
 
     from speechsong import encoders
@@ -203,9 +221,14 @@ def _states(encoder, batch: list[tuple[int, np.ndarray]]) -> tuple[list | None, 
         lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
         valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
         states = encoders.blocks(encoder, list(fronts))
-        return [padded.flatten(0, 1).index_select(0, valid) for padded in states], list(lengths)
+        owner = torch.zeros(len(place), sum(lengths), dtype=torch.float64, device=encoder.device)
+        column = 0
+        for (i, _), length in zip(batch, lengths, strict=True):
+            owner[place[i], column : column + length] = 1
+            column += length
+        return [padded.flatten(0, 1).index_select(0, valid) for padded in states], list(lengths), owner
     except torch.OutOfMemoryError:
-        return None, []
+        return None, [], None
 
 
 def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, np.ndarray]]:

@@ -179,7 +179,7 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
     if found != sha256:
         raise _refused(url, path, part, size, sha256, f"a file with the digest {found}")
     with _writing(path):
-        part.replace(path)
+        _put(part, path)
 
 
 def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
@@ -330,7 +330,7 @@ def _write(path: Path, source: zipfile.ZipExtFile) -> None:
         try:
             with temporary.open("wb") as stream:
                 shutil.copyfileobj(source, stream, BLOCK)
-            temporary.replace(path)
+            _put(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -518,7 +518,7 @@ def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) 
         ) from error
     with _writing(folder):
         for name in names:
-            (staging / name).replace(folder / name)
+            _put(staging / name, folder / name)
         shutil.rmtree(staging)
 
 
@@ -633,6 +633,13 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _put(source: Path, place: Path) -> None:
+    """Move a file to its place, where a power cut leaves all of it or nothing."""
+    with source.open("rb") as stream:
+        os.fsync(stream.fileno())
+    source.replace(place)
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

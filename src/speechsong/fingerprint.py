@@ -52,8 +52,19 @@ def _read(path: Path, _changed: int) -> tuple[str, tuple[str, ...]]:
             imported |= {a.name.split(".")[1] for a in node.names if a.name.startswith(f"{PACKAGE.name}.")}
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _strip_docstring(node)
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    digest = hashlib.sha256(_text(tree).encode()).hexdigest()
     return digest, tuple(sorted(name for name in imported if (PACKAGE / f"{name}.py").is_file()))
+
+
+def _text(part: object) -> str:
+    """Write a syntax tree out. `ast.dump` does so too, but differently from one version of Python to the next."""
+    if isinstance(part, ast.AST):
+        # newer versions have more fields, which are empty in code that older ones can read
+        fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(part) if value not in (None, [])]
+        return f"{type(part).__name__}({', '.join(fields)})"
+    if isinstance(part, list):
+        return f"[{', '.join(map(_text, part))}]"
+    return repr(part)
 
 
 def _strip_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:

@@ -251,8 +251,37 @@ def test_fractions_that_add_up(fractions):
     config.check(merged({"split": {"fractions": fractions}}), SCHEMA)
 
 
-def test_no_emotion_is_called_all():
-    assert "config key `emotions.1`: " in complaint({"emotions": ["calm", "all", "sad"]})
+@pytest.mark.parametrize(
+    ("key", "name", "known"),
+    [("emotions", "all", "calm"), ("emotions", "left_out", "calm"), ("models", "acoustic", "mert")],
+)
+def test_names_that_the_workflow_uses_itself(key, name, known):
+    encoders = {"acoustic": DEFAULTS["encoders"]["mert"]}
+    line = f"config key `{key}.1`: '{name}' is a name that the workflow uses itself; choose another"
+    assert complaint({key: [known, name], "encoders": encoders}) == line
+
+
+@pytest.mark.parametrize("folder", ["", "data/{x}", "a{b", "a\nb"])
+def test_folders_that_snakemake_would_read_as_patterns(folder):
+    assert "config key `corpora.speech.root`: " in complaint({"corpora": {"speech": {"root": folder}}})
+    assert "config key `results`: " in complaint({"results": folder})
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["[]", "{", '{"weight_map": []}', '{"weight_map": {}}', '{"weight_map": {"a": 1}}', '{"weight_map": 3}']
+    + [f'{{"weight_map": {{"a": "{shard}"}}}}' for shard in ("a{b}.safetensors", "../a.safetensors")],
+)
+def test_an_index_of_shards_that_is_none(tmp_path, index):
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(UserError) as caught:
+        config.checkpoint_files("big", str(tmp_path))
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("config key `encoders.big.checkpoint`: ")
+    assert "model.safetensors.index.json" in text
 
 
 BAD_NAMES = ["..", ".", "../x", "a/b", "/etc", "a\\b", ".hidden", "-x", "_x", "", "a b", "a.b", "a\nb", "{x}", "*", "ä"]
@@ -279,7 +308,7 @@ def leaves(part: dict, above: tuple = ()) -> list[tuple]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(leaves(DEFAULTS)), LEAVES)
 def test_any_value_anywhere_passes_or_gives_one_line(path, value):
     checked = copy.deepcopy(DEFAULTS)

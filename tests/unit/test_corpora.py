@@ -553,3 +553,17 @@ def test_index_stops_at_what_cannot_be_used(tmp_path):
     recordings = [Recording(str(i), str(tmp_path / f"{i}.wav"), "sad", "ann") for i in (1, 2)]
     with pytest.raises(UserError, match=r"2\.wav: the recording is silent"):
         clips.index("talk", recordings)
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_one_line(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "03-01-06-01-02-01-12.wav").touch()
+    with pytest.raises(UserError) as caught:
+        corpora.scan("talk", {"reader": "ravdess", "root": str(tmp_path), "channel": "speech"})
+    text = str(caught.value)
+    # it can be printed
+    assert text.encode().isascii()
+    assert text.startswith("corpus `talk`: ")
+    assert "caf\\udce9" in text
+    assert text.endswith("not UTF-8; rename it")

@@ -167,6 +167,37 @@ def test_a_window_that_memory_never_holds_is_named(folders, recordings, small_gp
         assert part in text
 
 
+def test_sums_that_memory_does_not_hold_are_one_line(folders, recordings, monkeypatch):
+    def full(sums, state, frames):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(embeddings._Sums, "add", full)
+    with pytest.raises(UserError) as caught:
+        embeddings.extract(loaded(folders["mert"], "mert"), recordings, BLOCKS)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("encoder `mert`: the GPU's memory does not hold")
+    assert "`device: cpu`" in text
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "whisper"])
+def test_the_table_of_owners_counts_for_the_batch(folders, recordings, monkeypatch, family):
+    """It is the last that a batch allocates; nothing of the batch has counted by then."""
+    encoder = loaded(folders[family], family, window_seconds=2)
+    usual = embeddings.extract(encoder, recordings, BLOCKS)
+    plain, refused = torch.zeros, []
+
+    def zeros(*size, **rest):
+        if len(size) == 2 and size[1] > 101 and size[1] != encoder.width:
+            refused.append(size)
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return plain(*size, **rest)
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    assert_alike(embeddings.extract(encoder, recordings, BLOCKS), usual)
+    assert refused
+
+
 def assert_alike(found: embeddings.Embeddings, usual: embeddings.Embeddings) -> None:
     assert found.clips == usual.clips
     assert found.frames.tolist() == usual.frames.tolist()
@@ -389,6 +420,7 @@ def short_whisper(folder: Path):
     return short
 
 
+@pytest.mark.slow
 def test_distances_of_real_recordings(tmp_path, shared):
     folder = shared / "models" / "whisper-tiny-en"
     root = str(shared / "data" / "ravdess-24k")

@@ -152,6 +152,14 @@ def test_download_whole(server, tmp_path, caplog):
     assert re.match(r"41/41 MB, [\d.]+ MB a second, 0:00 left", caplog.messages[-1])
 
 
+def test_what_is_downloaded_is_on_the_disk_before_it_has_its_name(server, tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr(os, "fsync", lambda handle: named.append((tmp_path / "a.zip").exists()))
+    server.answers["/a"] = [serve(CONTENT)]
+    download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
+    assert named == [False]
+
+
 def test_download_follows_redirects_with_its_range(server, tmp_path):
     server.answers["/a"] = [lambda handler: handler.reply(302, headers={"Location": "/b"})]
     server.answers["/b"] = [serve(CONTENT)]

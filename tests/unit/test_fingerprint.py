@@ -219,3 +219,15 @@ def test_other_packages_are_not_followed(house):
     # files.py imports the csv of the standard library
     house.rewrite(house.package / "csv.py", "FIRST = 1\n")
     assert house.changed(house.package / "csv.py") == set()
+
+
+def test_every_version_of_python_writes_the_same():
+    """`ast.dump` leaves out empty fields since 3.13 and has more of them since 3.12."""
+    source = "@d\nclass A:\n    def f(self, *, a=None): return [a, {**{}, 'x': -1.5}]\n"
+    written = fingerprint._text(ast.parse(source))
+    assert written == (
+        "Module(body=[ClassDef(name='A', body=[FunctionDef(name='f', args=arguments(args=[arg(arg='self')], "
+        "kwonlyargs=[arg(arg='a')], kw_defaults=[Constant()]), body=[Return(value=List(elts=[Name(id='a', ctx=Load()), "
+        "Dict(keys=[None, Constant(value='x')], values=[Dict(), UnaryOp(op=USub(), operand=Constant(value=1.5))])], "
+        "ctx=Load()))])], decorator_list=[Name(id='d', ctx=Load())])])"
+    )

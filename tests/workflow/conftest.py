@@ -58,16 +58,26 @@ def new_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def thin(new_run) -> Run:
-    """A finished run of two encoders and two emotions, in a copy of the repository: code may be edited there.
+def house():
+    """Copy what a run needs of the repository into a folder: code may be edited there."""
+
+    def copy(folder: Path) -> Path:
+        for name in ("rules", "workflow", "src", "profiles", "envs"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        for name in ("Snakefile", "config.yaml"):
+            shutil.copy2(ROOT / name, folder / name)
+        return folder
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def thin(new_run, house) -> Run:
+    """A finished run of two encoders and two emotions, in a copy of the repository.
 
     w2v2 lies where an encoder from the hub does.
     """
-    folder = new_run("thin").folder
-    for name in ("rules", "workflow", "src", "profiles", "envs"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy2(ROOT / name, folder / name)
+    folder = house(new_run("thin").folder)
     here = Run(folder, folder)
     config = yaml.safe_load((ROOT / "demo.yaml").read_text())
     here.config = config | {

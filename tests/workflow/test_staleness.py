@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # what `all` is made of, by what it rests on
 FAD = {"frechet": 6, "gather_fad": 2, "gather_left_out": 2}
 FAD_SHOWN = {"plot_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}

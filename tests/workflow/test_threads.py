@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -84,14 +85,78 @@ def test_threads_follow_the_cores_of_the_run(run, config):
     assert set(pools["pools"].values()) <= {1, 2}
 
 
+def pretended(folder: Path, says: str) -> str:
+    """Return a PATH on which nvidia-smi lists GPUs, or says that there are none."""
+    program = folder / "bin/nvidia-smi"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    program.chmod(0o755)
+    return f"{program.parent}:{Path(sys.executable).parent}:/usr/bin:/bin"
+
+
+@pytest.fixture
+def planned(run, house):
+    """In a copy of the repository in which extraction has no message, which a plan would show in place of resources."""
+    run.house = house(run.folder / "house")
+    rules = run.house / "rules/embeddings.smk"
+    rules.write_text(re.sub(r" +message:\n.*\n", "", rules.read_text()))
+    return run
+
+
+def asked_for(run, *options: str, place: str = "mert/music", **rest) -> str:
+    """Return the resources that a plan gives the extraction of one emotion."""
+    done = run.snakemake("-n", f"results/demo/embeddings/{place}/layer00/calm.h5", *options, **rest)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    return re.search(r"rule extract_\w+:.*?resources: ([^\n]*)", text, re.S)[1] + ","
+
+
+def test_a_machine_has_a_gpu_where_one_is_listed(planned, config):
+    path = pretended(planned.folder, "GPU 0: Pretended (UUID: GPU-0)")
+    assert "gpu=1," in asked_for(planned, config=config, PATH=path)
+    path = pretended(planned.folder, "No devices were found")
+    assert "gpu=1," not in asked_for(planned, config=config, PATH=path)
+
+
+def test_names_of_a_site_that_python_would_read_otherwise(planned, config):
+    """And a partition that is left to Slurm: the cluster is one all the same."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    profile["default-resources"] |= {"slurm_partition": "", "gpu_partition": "'all'", "gpu_type": "'max'"}
+    (planned.folder / "site").mkdir()
+    (planned.folder / "site/config.yaml").write_text(yaml.safe_dump(profile))
+    given = asked_for(planned, "--profile", str(planned.folder / "site"), config=config)
+    for part in ("gpu=1,", "slurm_partition=all,", "gpu_model=max,"):
+        assert part in given
+
+
+def test_memory_follows_the_clips_and_the_weights(planned):
+    folder = planned.folder / "large"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"hidden_size": 1024}')
+    (folder / "preprocessor_config.json").write_text("{}")
+    with (folder / "model.safetensors").open("wb") as stream:
+        stream.truncate(2_400_000_000)
+    rows = [f"{emotion}{i}.wav,{emotion},x" for emotion in ("calm", "happy") for i in range(100)]
+    (planned.folder / "table.csv").write_text("path,emotion,speaker\n" + "\n".join(rows))
+    for row in rows:
+        (planned.folder / row.split(",")[0]).touch()
+    config = {
+        "results": "results/demo",
+        "domains": ["a", "b"],
+        "speakers": "independent",
+        "corpora": {name: {"reader": "table", "table": "table.csv"} for name in "ab"},
+        "emotions": ["calm", "happy"],
+        "models": ["large"],
+        "encoders": {"large": {"checkpoint": "large", "layers": 24, "window_seconds": 30}},
+    }
+    found = re.search(r"mem_mb=(\d+)", asked_for(planned, place="large/a", config=config))
+    assert int(found[1]) == 3000 + 2 * 2000 + round(100 * 25 * 1024 * 4 / 1e6)
+
+
 def test_jobs_take_turns_on_the_gpu_of_a_machine(run, config):
     """What Snakemake does where there is a GPU; torch finds none here, and computes without."""
-    pretend = run.folder / "bin/nvidia-smi"
-    pretend.parent.mkdir()
-    pretend.write_text("#!/bin/sh\n")
-    pretend.chmod(0o755)
+    path = pretended(run.folder, "GPU 0: Pretended (UUID: GPU-0)")
     with Watch(run.folder) as watch:
-        path = f"{pretend.parent}:{Path(sys.executable).parent}:/usr/bin:/bin"
         done = run.snakemake("embeddings", "--cores", "8", config=config, PATH=path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert max(map(len, watch.seen)) == 1
