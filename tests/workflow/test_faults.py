@@ -171,8 +171,8 @@ OF_THIN = {
     *("synthesise_voices", "make_encoder", "index_clips", "split", "extract_w2v2", "extract_mert"),
     *("probe", "gather_probe", "frechet", "gather_fad", "gather_left_out", "rank_fad", "kernel"),
     *("adapt_pooled", "gather_adapt", "evaluate", "compare", "check_claims"),
-    *("tabulate_probe", "tabulate_adapt", "tabulate_paper"),
-    *("plot_probe_layers", "plot_probe_emotions", "plot_fad", "plot_adapt", "summarise"),
+    *("tabulate_probe", "tabulate_adapt", "tabulate_paper", "tabulate_kad"),
+    *("plot_probe_layers", "plot_probe_emotions", "plot_confusion", "plot_fad", "plot_adapt", "summarise"),
 }
 OF_LOG_MEL_AND_TWO_PROTOCOLS = {"extract_acoustic", "tabulate_leakage", "plot_leakage"}
 OF_DOWNLOADS = {"fetch_encoder", "fetch_ravdess"}
