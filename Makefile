@@ -35,7 +35,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses $(CORES) --dist loadgroup
 
 lint: .venv/installed
 	$(BIN)/ruff check .

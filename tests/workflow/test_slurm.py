@@ -45,7 +45,7 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(cluster, demo, new_run):
     here = new_run("slurm")
-    here.seconds = 600
+    here.seconds = 1800
     done = here.snakemake("all", "--profile", "slurm", *OFTEN, config=demo.config)
     assert done.returncode == 0, done.stdout + done.stderr
     again = here.snakemake("all", "--profile", "slurm", *OFTEN, config=demo.config)
