@@ -35,7 +35,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow --numprocesses $(CORES) --dist loadgroup
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -46,13 +46,6 @@ class Run:
         )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run side by side, those that share a finished run."""
-    for item in items:
-        shared = [name for name in ("demo", "thin") if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.nodeid.split("::")[0]))
-
-
 @pytest.fixture
 def run(tmp_path) -> Run:
     return Run(tmp_path)
