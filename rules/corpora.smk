@@ -65,7 +65,7 @@ rule index_clips:
 
 rule split:
     input:
-        clips=[f"{RESULTS}/clips/{domain}.csv" for domain in DOMAINS],
+        clips=CLIPS,
     output:
         f"{RESULTS}/splits/{{protocol}}-{{seed}}.csv",
     log:

@@ -118,10 +118,4 @@ localrules:
 
 rule embeddings:
     input:
-        [
-            f"{RESULTS}/embeddings/{model}/{domain}/layer{layer}/{emotion}.h5"
-            for model in MODELS
-            for domain in DOMAINS
-            for layer in layers(model)
-            for emotion in EMOTIONS
-        ],
+        [path for model in MODELS for domain in DOMAINS for path in embedding_files(model, domain)],

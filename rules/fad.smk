@@ -102,7 +102,7 @@ rule kernel:
     input:
         a=lambda wildcards: embedding_files(wildcards.model, DOMAINS[0]),
         b=lambda wildcards: embedding_files(wildcards.model, DOMAINS[1]),
-        clips=[f"{RESULTS}/clips/{domain}.csv" for domain in DOMAINS],
+        clips=CLIPS,
     output:
         f"{RESULTS}/kad/{{model}}.csv",
     log:

@@ -285,12 +285,14 @@ def compare(predictions: pd.DataFrame) -> list[dict]:
     return _adjusted(rows)
 
 
-def _counts(both: pd.DataFrame) -> tuple[dict, dict]:
+def _tested(test: str, seed: str, both: pd.DataFrame, bounds: tuple[float, float], counts: dict, p: float) -> dict:
+    accuracies = {f"accuracy_{side}": 100 * float(both[c].mean()) for side, c in (("a", "right"), ("b", "right_b"))}
+    difference = _percent("difference", both["difference"].mean(), bounds)
+    return {"test": test, "seed": seed} | accuracies | difference | counts | {"p": p}
+
+
+def _counts(both: pd.DataFrame) -> dict:
     return {
-        "accuracy_a": 100 * float(both["right"].mean()),
-        "accuracy_b": 100 * float(both["right_b"].mean()),
-        "difference": 100 * float(both["difference"].mean()),
-    }, {
         "only_a": int((both["difference"] > 0).sum()),
         "only_b": int((both["difference"] < 0).sum()),
         "answers": len(both),
@@ -299,32 +301,19 @@ def _counts(both: pd.DataFrame) -> tuple[dict, dict]:
 
 
 def _by_speaker(both: pd.DataFrame) -> dict:
-    found, counts = _counts(both)
     people = both.groupby("speaker")["difference"].agg(["sum", "count"])
     drawn = inference.draw(len(people))
     samples = (drawn @ people["sum"].to_numpy()) / (drawn @ people["count"].to_numpy())
-    low, high = inference.interval(samples, len(people))
+    bounds = inference.interval(samples, len(people))
     p = inference.sign_flip(people["sum"].to_numpy())
-    return (
-        {"test": "sign-flip", "seed": "all"}
-        | found
-        | {"difference_low": 100 * low, "difference_high": 100 * high}
-        | counts
-        | {"p": p}
-    )
+    return _tested("sign-flip", "all", both, bounds, _counts(both), p)
 
 
 def _by_clip(both: pd.DataFrame, seed: str) -> dict:
-    found, counts = _counts(both)
-    low, high = inference.paired_interval(counts["only_a"], counts["only_b"], counts["answers"])
+    counts = _counts(both)
+    bounds = inference.paired_interval(counts["only_a"], counts["only_b"], counts["answers"])
     p = inference.mcnemar(counts["only_a"], counts["only_b"])
-    return (
-        {"test": "mcnemar", "seed": seed}
-        | found
-        | {"difference_low": 100 * low, "difference_high": 100 * high}
-        | counts
-        | {"p": p}
-    )
+    return _tested("mcnemar", seed, both, bounds, counts, p)
 
 
 def _adjusted(rows: list[dict]) -> list[dict]:
