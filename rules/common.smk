@@ -17,9 +17,12 @@ sys.path.insert(0, SOURCE)
 # scripts find the package here, also inside an environment of their own
 os.environ.update(PYTHONPATH=SOURCE)
 
-from speechsong import config as configuration
-from speechsong import corpora, costs, fetch, fingerprint, planning
-from speechsong.files import UserError
+from speechsong.corpora import recordings
+from speechsong.encoders import hub
+from speechsong.errors import UserError
+from speechsong.planning import config as configuration
+from speechsong.planning import costs, fingerprint
+from speechsong.planning.plan import plan
 
 SCRIPTS = f"{workflow.basedir}/workflow/scripts"
 
@@ -31,9 +34,9 @@ def code(script):
 
 try:
     configuration.check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
-    RUN = planning.plan(config)
+    RUN = plan(config)
     HUB = {
-        model: fetch.hub_folder("data/encoders", encoder["checkpoint"], encoder["revision"])
+        model: hub.hub_folder("data/encoders", encoder["checkpoint"], encoder["revision"])
         for model, encoder in config["encoders"].items()
         if model in config["models"] and configuration.is_on_hub(encoder)
     }
@@ -243,7 +246,7 @@ DIGESTS = {}
 def digest(domain, emotion=None):
     """The digest of recordings, as a param. It stands for them: as inputs they would cost Snakemake far more."""
     if (domain, emotion) not in DIGESTS:
-        found = corpora.digest([r for r in RUN.recordings[domain] if emotion in (None, r.emotion)])
+        found = recordings.digest([r for r in RUN.recordings[domain] if emotion in (None, r.emotion)])
         if any(domain in unfetched for unfetched in RUN.unfetched.values()):
             # to be had only in the middle of this run, so that it changes
             return found
@@ -257,7 +260,7 @@ def still_to_fetch():
     unpacked = [
         f"RAVDESS {corpus['channel']} (zenodo.org/records/1188976) into {corpus['root']}, or set `corpora.{domain}.root`"
         for domain, corpus in RUN.unfetched.get("zenodo", {}).items()
-        if not corpora.files_below(corpus["root"])
+        if not recordings.files_below(corpus["root"])
     ]
     sharing = {folder: [m for m in HUB if HUB[m] == folder] for folder in HUB.values()}
     encoders = [

@@ -47,7 +47,7 @@ if DEMO:
 
 if ACOUSTIC:
 
-    rule extract_acoustic:
+    rule extract_logmel:
         input:
             recordings=lambda wildcards: fetched(wildcards.domain),
         output:
@@ -67,11 +67,11 @@ if ACOUSTIC:
         params:
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
             recordings=lambda wildcards: digest(wildcards.domain, wildcards.emotion),
-            code=code("extract_acoustic"),
+            code=code("extract_logmel"),
         message:
             "Extract {wildcards.model}, {wildcards.domain}, {wildcards.emotion}: log-mel frames"
         script:
-            "../workflow/scripts/extract_acoustic.py"
+            "../workflow/scripts/extract_logmel.py"
 
 
 # a rule an encoder: they differ in their number of layers, and so in their outputs

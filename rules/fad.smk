@@ -23,11 +23,11 @@ rule frechet:
         domains=DOMAINS,
         emotions=EMOTIONS,
         paired=PAIRED,
-        code=code("frechet"),
+        code=code("measure_fad"),
     message:
         "FAD {wildcards.model}, layer {wildcards.layer}: all emotions"
     script:
-        "../workflow/scripts/frechet.py"
+        "../workflow/scripts/measure_fad.py"
 
 
 rule gather_fad:
@@ -120,11 +120,11 @@ rule kernel:
         emotions=EMOTIONS,
         layers=lambda wildcards: layers(wildcards.model),
         paired=PAIRED,
-        code=code("kernel"),
+        code=code("measure_kad"),
     message:
         "KAD {wildcards.model}: all layers and emotions"
     script:
-        "../workflow/scripts/kernel.py"
+        "../workflow/scripts/measure_kad.py"
 
 
 rule tabulate_kad:

@@ -1,9 +1,11 @@
-from speechsong import adapt, files
+from speechsong import files
+from speechsong.adaptation import domains, learners, stages, training
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
-    stage = adapt.stage(params.stage, inputs.split, inputs.get("start"), params.code)
+    stage = stages.stage(params.stage, inputs.split, inputs.get("start"), params.code)
     roles = {stage.target: inputs.get("target"), stage.source: inputs.source}
-    domains = adapt.pooled_domains(stage, {domain: roles[domain] for domain in stage.domains})
-    learner = adapt.linear_learner(stage, domains)
-    adapt.run(stage, learner, domains, params.state, files.stamps(inputs), dict(snakemake.output.items()))
+    learnt_from = domains.pooled_domains(stage, {domain: roles[domain] for domain in stage.domains})
+    learner = learners.linear_learner(stage, learnt_from)
+    training.run(stage, learner, learnt_from, params.state, files.stamps(inputs), dict(snakemake.output.items()))

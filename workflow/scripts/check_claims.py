@@ -1,12 +1,14 @@
 import pandas as pd
 
-from speechsong import claims, evaluation, files, tables
+from speechsong.evaluation import claims, predictions
+from speechsong.logs import reporting
+from speechsong.report import tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
     clips = dict(zip(params.domains, inputs.clips, strict=True))
-    predictions = evaluation.read(inputs.predictions, clips, inputs.probes)
-    found = [*claims.falls(predictions, params.domains), *claims.specialists(predictions, params.paper)]
+    probed = predictions.read(inputs.predictions, clips, inputs.probes)
+    found = [*claims.falls(probed, params.domains), *claims.specialists(probed, params.paper)]
     for fad, left_out in zip(inputs.fad, inputs.left_out, strict=True):
         found += claims.closeness(tables.read([fad]), tables.read([left_out]))
     found = pd.DataFrame(found + claims.helps(tables.read([inputs.comparisons])))

@@ -1,11 +1,13 @@
 import pandas as pd
 
-from speechsong import evaluation, files, tables
+from speechsong.evaluation import comparisons, predictions
+from speechsong.logs import reporting
+from speechsong.report import tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
     clips = dict(zip(params.domains, inputs.clips, strict=True))
-    predictions = evaluation.read(inputs.predictions, clips, inputs.probes)
-    predictions = predictions[predictions["layer"].isin(["", "selected"])]
-    found = pd.DataFrame(evaluation.compare(predictions))
+    answers = predictions.read(inputs.predictions, clips, inputs.probes)
+    answers = answers[answers["layer"].isin(["", "selected"])]
+    found = pd.DataFrame(comparisons.compare(answers))
     tables.write(found, outputs.csv, outputs.markdown, params.notice, latex=outputs.latex)

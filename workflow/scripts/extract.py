@@ -2,14 +2,17 @@ from pathlib import Path
 
 import torch
 
-from speechsong import corpora, embeddings, encoders, files
+from speechsong.corpora.readers import used
+from speechsong.embeddings import extract, store
+from speechsong.encoders import loading
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     wildcards, params = snakemake.wildcards, snakemake.params
-    recordings = corpora.used(snakemake.config)[wildcards.domain]
+    recordings = used(snakemake.config)[wildcards.domain]
     recordings = [r for r in recordings if r.emotion == wildcards.emotion]
-    encoder = encoders.load(
+    encoder = loading.load(
         Path(snakemake.input.checkpoint[0]).parent,
         name=params.model,
         layers=params.encoder["layers"],
@@ -17,8 +20,8 @@ with files.reporting(snakemake.log[0]):
         device=snakemake.config["device"],
         random=params.encoder.get("control") == "random",
     )
-    encoders.report_device(encoder, snakemake.resources.gpu)
-    result = embeddings.extract(encoder, recordings, params.blocks)
-    attributes = embeddings.attributes(encoder, params.encoder, wildcards.emotion)
+    loading.report_device(encoder, snakemake.resources.gpu)
+    result = extract.extract(encoder, recordings, params.blocks)
+    attributes = extract.attributes(encoder, params.encoder, wildcards.emotion)
     for layer, path in enumerate(snakemake.output):
-        embeddings.write(path, result, layer, attributes)
+        store.write(path, result, layer, attributes)

@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from speechsong import fetch, files
+from speechsong.encoders.hub import fetch_encoder
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     model = snakemake.params.encoder
     encoder = snakemake.config["encoders"][model]
     folder = Path(snakemake.output[0]).parent
-    fetch.fetch_encoder(encoder["checkpoint"], encoder["revision"], folder, f"encoders.{model}.checkpoint")
+    fetch_encoder(encoder["checkpoint"], encoder["revision"], folder, f"encoders.{model}.checkpoint")

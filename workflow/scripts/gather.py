@@ -1,4 +1,5 @@
 from speechsong import files
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     files.concatenate(snakemake.input, snakemake.output[0])

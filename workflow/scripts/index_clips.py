@@ -1,5 +1,8 @@
-from speechsong import clips, corpora, files
+from speechsong import files
+from speechsong.corpora import index
+from speechsong.corpora.readers import used
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     domain = snakemake.wildcards.domain
-    files.write_rows(snakemake.output[0], clips.index(domain, corpora.used(snakemake.config)[domain]))
+    files.write_rows(snakemake.output[0], index.index(domain, used(snakemake.config)[domain]))

@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from speechsong import demo, files
+from speechsong.demo.encoders import write_encoder
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     folder = Path(snakemake.wildcards.folder)
-    demo.write_encoder(folder, folder.name)
+    write_encoder(folder, folder.name)

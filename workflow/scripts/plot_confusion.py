@@ -1,6 +1,7 @@
-from speechsong import figures, files, tables
+from speechsong.logs import reporting
+from speechsong.report import figures, tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     counts = tables.read(snakemake.input)
     counts = counts[counts["protocol"] == snakemake.wildcards.protocol]
     figures.save(figures.confusion(counts, snakemake.params.emotions), snakemake.output, snakemake.params.notice)

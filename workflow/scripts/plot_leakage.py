@@ -1,5 +1,6 @@
-from speechsong import figures, files, tables
+from speechsong.logs import reporting
+from speechsong.report import figures, tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     figure = figures.leakage(tables.read(snakemake.input), snakemake.params.domains, snakemake.params.emotions)
     figures.save(figure, snakemake.output, snakemake.params.notice)

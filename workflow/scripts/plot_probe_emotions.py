@@ -1,6 +1,7 @@
-from speechsong import figures, files, tables
+from speechsong.logs import reporting
+from speechsong.report import figures, tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     metrics = tables.read(snakemake.input)
     metrics = metrics[metrics["protocol"] == snakemake.wildcards.protocol]
     figure = figures.probe_emotions(metrics, snakemake.params.emotions)

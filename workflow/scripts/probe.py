@@ -1,11 +1,14 @@
-from speechsong import files, probe
+from speechsong import files
+from speechsong.logs import reporting
+from speechsong.probes.run import run
+from speechsong.probes.train import Settings
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     wildcards = snakemake.wildcards
-    table, predictions = probe.run(
+    table, predictions = run(
         dict(zip(snakemake.params.emotions, snakemake.input.embeddings, strict=True)),
         snakemake.input.splits,
-        probe.Settings(**snakemake.params.probe),
+        Settings(**snakemake.params.probe),
         {"model": wildcards.model, "domain": wildcards.domain, "layer": wildcards.layer},
     )
     files.write_rows(snakemake.output.predictions, predictions)

@@ -1,8 +1,10 @@
 import pandas as pd
 
-from speechsong import files, ranking, tables
+from speechsong.distances import ranking
+from speechsong.logs import reporting
+from speechsong.report import tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     fads, left_out = tables.read(snakemake.input.fad), tables.read(snakemake.input.left_out)
     parts = [ranking.table(some, left_out[left_out["model"] == m]) for m, some in fads.groupby("model", sort=False)]
     found = pd.concat(parts, ignore_index=True)

@@ -1,6 +1,8 @@
-from speechsong import files, splits
+from speechsong import files
+from speechsong.corpora import splits
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     tables = map(files.read_rows, snakemake.input.clips)
     rows = splits.split(
         dict(zip(snakemake.params.domains, tables, strict=True)),

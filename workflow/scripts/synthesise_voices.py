@@ -1,6 +1,8 @@
-from speechsong import corpora, demo, files
+from speechsong.corpora.recordings import being_filled
+from speechsong.demo.voices import write_voices
+from speechsong.logs import reporting
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     for corpus in snakemake.params.corpora.values():
-        with corpora.being_filled(corpus["root"]):
-            demo.write_voices(corpus["root"], corpus["channel"])
+        with being_filled(corpus["root"]):
+            write_voices(corpus["root"], corpus["channel"])

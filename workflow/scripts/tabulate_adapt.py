@@ -1,8 +1,10 @@
-from speechsong import files, tables
+from speechsong.evaluation import summaries
+from speechsong.logs import reporting
+from speechsong.report import tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
-    found = tables.two_stages(tables.read(inputs))
+    found = summaries.two_stages(tables.read(inputs))
     best = ("stage_one", "stage_two", "direct", "equal_budget", "source_after")
     tables.write(
         found,

@@ -1,12 +1,14 @@
 import pandas as pd
 
-from speechsong import evaluation, files, tables
+from speechsong.evaluation import predictions, scores
+from speechsong.logs import reporting
+from speechsong.report import tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
     clips = dict(zip(params.domains, inputs.clips, strict=True))
-    predictions = evaluation.read(inputs.predictions, clips, inputs.probes)
-    found = pd.DataFrame(evaluation.leakage(predictions))
+    answers = predictions.read(inputs.predictions, clips, inputs.probes)
+    found = pd.DataFrame(scores.leakage(answers))
     tables.write(
         found,
         outputs.csv,

@@ -1,8 +1,10 @@
-from speechsong import files, tables
+from speechsong.evaluation import summaries
+from speechsong.logs import reporting
+from speechsong.report import tables
 
-with files.reporting(snakemake.log[0]):
+with reporting(snakemake.log[0]):
     inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
-    found = tables.best_and_worst(tables.read(inputs))
+    found = summaries.best_and_worst(tables.read(inputs))
     best = ("best", "worst", "mean", "selected", "selected_uar")
     tables.write(
         found,

@@ -1,0 +1,230 @@
+"""Extraction: clip means and speaker-block moments of every hidden state, in one pass of the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speechsong import __version__
+from speechsong.corpora import audio
+from speechsong.corpora.recordings import Recording
+from speechsong.embeddings import moments
+from speechsong.embeddings.store import Embeddings
+from speechsong.errors import UserError
+from speechsong.logs import log, progress
+
+# audio in one batch of the transformer, padding counted: enough to keep the cores busy, little enough for their caches
+BATCH_SECONDS = 30.0
+# audio read ahead and sorted by length, so that a batch holds clips of like lengths
+READ_AHEAD_SECONDS = 120.0
+
+
+def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
+    """Run recordings through an encoder and keep means and moments.
+
+    Parameters
+    ----------
+    encoder : speechsong.encoders.Encoder
+    recordings
+        n recordings.
+    block_of
+        The block, 0 to B - 1, of every speaker of the corpus.
+
+    Returns
+    -------
+    Embeddings
+        In the order of `recordings`.
+
+    Raises
+    ------
+    UserError
+        Where a recording cannot be used, or the GPU has no memory for a single window or the sums.
+    """
+    import torch
+
+    try:
+        return _extract(encoder, recordings, block_of)
+    except torch.OutOfMemoryError as error:
+        # outside a batch, which halves: the sums, or what a single state of a batch needs once more
+        raise UserError(
+            f"encoder `{encoder.name}`: the GPU's memory does not hold the sums of its {encoder.layers + 1} layers; "
+            "let nothing else use the GPU, or set `device: cpu`"
+        ) from error
+
+
+def _extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
+    import torch
+
+    n, states, d = len(recordings), encoder.layers + 1, encoder.width
+    n_blocks = max(block_of.values()) + 1
+    result = Embeddings(
+        [r.clip_id for r in recordings],
+        np.zeros(n, dtype=np.int64),
+        np.empty((states, n, d), dtype=np.float32),
+        np.zeros(n_blocks, dtype=np.int64),
+        np.zeros((states, n_blocks, d)),
+        np.zeros((states, n_blocks, d * (d + 1) // 2), dtype=np.float32),
+    )
+    advance = progress(n, "clips")
+    # one block at a time: its sums are the only matrices in memory
+    for block in range(n_blocks):
+        members = [i for i, r in enumerate(recordings) if block_of[r.speaker] == block]
+        if not members:
+            continue
+        sums = _Sums(states, d, encoder.device)
+        for windows in _read_ahead(encoder, recordings, members):
+            with torch.inference_mode():
+                _run(encoder, windows, sums, result)
+            advance(len({i for i, _ in windows}))
+        result.count[block] = sums.count
+        for state in range(states):
+            merged = sums.moments(state)
+            result.mean[state, block] = merged.mean
+            result.scatter[state, block] = moments.pack(merged.scatter)
+    return result
+
+
+class _Sums:
+    """Running sums of frames about a fixed point near their mean, so that nothing cancels."""
+
+    def __init__(self, states: int, width: int, device) -> None:
+        import torch
+
+        self.count = 0
+        self.origin: list = [None] * states
+        self.linear = torch.zeros(states, width, dtype=torch.float64, device=device)
+        self.square = torch.zeros(states, width, width, dtype=torch.float64, device=device)
+
+    def add(self, state: int, frames) -> None:
+        """Add frames (m, d), float64, which are overwritten."""
+        if self.origin[state] is None:
+            self.origin[state] = frames.mean(dim=0)
+        frames -= self.origin[state]
+        self.linear[state] += frames.sum(dim=0)
+        # only blocks on and right of the diagonal, which is all that `pack` reads: 5/8 of the full product
+        step = -(-frames.shape[1] // 4)
+        for left in range(0, frames.shape[1], step):
+            rows = slice(left, left + step)
+            self.square[state][rows, left:].addmm_(frames[:, rows].T, frames[:, left:])
+
+    def moments(self, state: int) -> moments.Moments:
+        shift = self.linear[state] / self.count
+        scatter = (self.square[state] - self.count * shift[:, None] * shift).cpu().numpy()
+        return moments.Moments(self.count, (self.origin[state] + shift).cpu().numpy(), scatter)
+
+
+def _read_ahead(encoder, recordings: list[Recording], members: list[int]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Read clips and hand out their windows, with the clip that each belongs to, some minutes of audio at a time."""
+    from speechsong.encoders import forward
+
+    windows, seconds = [], 0.0
+    for i in members:
+        samples = audio.load(recordings[i].path, encoder.rate)
+        if len(samples) < encoder.least:
+            raise UserError(
+                f"{recordings[i].path}: {len(samples) / encoder.rate:.4f} s is too short for one frame of "
+                f"`{encoder.name}` ({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
+            )
+        windows += [(i, w) for w in forward.prepare(encoder, samples)]
+        seconds += len(samples) / encoder.rate
+        if seconds >= READ_AHEAD_SECONDS:
+            yield windows
+            windows, seconds = [], 0.0
+    if windows:
+        yield windows
+
+
+def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Embeddings) -> None:
+    """Run the windows of some clips of one block: add to the sums, write clip means into `result`."""
+    import torch
+
+    windows = sorted(windows, key=lambda window: len(window[1]))
+    members = sorted({i for i, _ in windows})
+    totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=encoder.device)
+    place = {i: k for k, i in enumerate(members)}
+    waiting: list[list[tuple[int, np.ndarray]]] = []
+    while windows or waiting:
+        batch = waiting.pop() if waiting else _take(windows, round(BATCH_SECONDS * encoder.rate))
+        # all states before any of them counts: a batch that memory does not hold has left nothing behind
+        states, lengths, owner = _states(encoder, batch, place)
+        if states is None:
+            if len(batch) == 1:
+                raise UserError(
+                    f"clip {result.clips[batch[0][0]]}: {len(batch[0][1]) / encoder.rate:.1f} s of it are too much at "
+                    f"once for the GPU's memory; let nothing else use the GPU, lower `encoders.{encoder.name}."
+                    "window_seconds`, or set `device: cpu`"
+                )
+            log.info("the GPU is out of memory with %d windows at once; going on with half of them", len(batch))
+            waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            continue
+        for (i, _), length in zip(batch, lengths, strict=True):
+            result.frames[i] += length
+        sums.count += sum(lengths)
+        for state, single in enumerate(states):
+            frames = single.double()
+            totals[state] += owner @ frames
+            sums.add(state, frames)
+    counts = torch.from_numpy(result.frames[members]).to(encoder.device)
+    result.pooled[:, members] = (totals / counts[:, None]).float().cpu().numpy()
+
+
+def _states(encoder, batch: list[tuple[int, np.ndarray]], place: dict[int, int]) -> tuple:
+    """Compute what a batch adds.
+
+    Returns
+    -------
+    states : list of tensor (m, d), or None
+        The frames of every hidden state; None where the GPU's memory does not hold them.
+    lengths : list of int
+        How many frames each window has.
+    owner : tensor (members, m)
+        Row k sums the frames of the clip whose place is k: a product is faster than adding row by row.
+    """
+    import torch
+
+    from speechsong.encoders import forward
+
+    try:
+        fronts, lengths = zip(*(forward.front(encoder, w) for _, w in batch), strict=True)
+        longest = max(map(len, fronts))
+        lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
+        valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
+        states = forward.blocks(encoder, list(fronts))
+        owner = torch.zeros(len(place), sum(lengths), dtype=torch.float64, device=encoder.device)
+        column = 0
+        for (i, _), length in zip(batch, lengths, strict=True):
+            owner[place[i], column : column + length] = 1
+            column += length
+        return [padded.flatten(0, 1).index_select(0, valid) for padded in states], list(lengths), owner
+    except torch.OutOfMemoryError:
+        return None, [], None
+
+
+def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, np.ndarray]]:
+    """Take the longest windows off the end of the list, as many as fit `room` samples when padded; at least one."""
+    longest = len(windows[-1][1])
+    count = max(1, min(len(windows), room // longest))
+    batch = windows[-count:]
+    del windows[-count:]
+    return batch
+
+
+def attributes(encoder, entry: dict, emotion: str) -> dict:
+    """What an embedding file says of how it was made."""
+    import torch
+    import transformers
+
+    return {
+        "encoder": entry["checkpoint"],
+        "revision": entry.get("revision") or "local",
+        "control": entry.get("control") or "none",
+        "family": encoder.family,
+        "weights": encoder.weights,
+        "emotion": emotion,
+        "sample_rate": encoder.rate,
+        "frame_rate": encoder.rate / encoder.hop,
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+        "speechsong": __version__,
+    }

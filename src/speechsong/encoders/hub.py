@@ -1,0 +1,220 @@
+"""Encoders from the Hugging Face hub: configuration and weights, whole or not at all, and no code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+from speechsong.corpora.download import DISK_ERRORS, WAITS, put, reason, unwritable, writing
+from speechsong.errors import UserError
+from speechsong.logs import log
+
+HUB_TIMEOUT = 6.0  # seconds; a firewall that swallows packets costs it once for each address of the hub
+
+_CONFIG = "config.json"
+_PREPROCESSOR = "preprocessor_config.json"
+_INDEX = "model.safetensors.index.json"
+_WEIGHTS = ("model.safetensors", _INDEX, "pytorch_model.bin")
+_HUB_PART = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+_SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors")
+
+
+class _Missing(Exception):
+    """A file that a repository on the hub does not have."""
+
+
+def hub_folder(base: str | Path, checkpoint: str, revision: str) -> Path:
+    """Name the folder in which an encoder from the hub is kept.
+
+    Parameters
+    ----------
+    base
+        The folder of all encoders.
+    checkpoint
+        Its name on the hub, `org/name` or `name`.
+    revision
+        A commit, branch or tag.
+
+    Returns
+    -------
+    Path
+        `base/org--name/revision`.
+
+    Raises
+    ------
+    UserError
+        Where either is not such a name.
+    """
+    _check_hub_name(checkpoint, revision)
+    return Path(base) / checkpoint.replace("/", "--") / revision
+
+
+def _check_hub_name(checkpoint: str, revision: str) -> None:
+    parts = checkpoint.split("/")
+    # the hub has no `--` in its names; here it stands for the slash
+    if (
+        len(checkpoint) > 96
+        or len(parts) > 2
+        or not all(_HUB_PART.fullmatch(p) and ".." not in p and "--" not in p for p in parts)
+    ):
+        raise UserError(
+            f"checkpoint {checkpoint!r}: neither a folder nor a name on the hub, such as facebook/hubert-base-ls960; "
+            "correct `checkpoint` under `encoders`"
+        )
+    if not _HUB_PART.fullmatch(revision) or ".." in revision:
+        raise UserError(
+            f"revision {revision!r} of {checkpoint}: not a commit, branch or tag of letters, digits, `.`, `_` and `-`; "
+            "correct `revision` under `encoders`"
+        )
+
+
+def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) -> None:
+    """Download an encoder from the Hugging Face hub: its two configuration files and its weights, no code.
+
+    `config.json` is moved to its place last, so that a folder with it is complete; such a folder is left alone.
+    `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and the hub's own cache count as they do in huggingface_hub.
+
+    Parameters
+    ----------
+    checkpoint
+        Its name on the hub, `org/name` or `name`.
+    revision
+        A commit, branch or tag.
+    folder
+        Where its files are put.
+    key
+        The configuration key that could name a local folder instead, for the message.
+
+    Raises
+    ------
+    UserError
+        Where it cannot be had: whether hub, repository, revision or file is missing, and what to do.
+    """
+    folder = Path(folder)
+    if (folder / _CONFIG).is_file() and any((folder / name).is_file() for name in _WEIGHTS):
+        return
+    _check_hub_name(checkpoint, revision)
+    page = f"https://huggingface.co/{checkpoint}/tree/{revision}"
+    # hidden and beside the final place: what is whole in it is not asked for again, and moving it costs nothing
+    staging = folder / ".download"
+    try:
+        names = _fetch_files(checkpoint, revision, staging)
+    except (_Missing, _http_error(), OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise unwritable(folder, error) from error
+        raise UserError(
+            f"encoder {checkpoint} cannot be downloaded: {_hub_cause(error, revision, page, key)}; or get {_CONFIG}, "
+            f"{_PREPROCESSOR} and model.safetensors or pytorch_model.bin from {page} and put them into {folder}, "
+            f"or set `{key}` to a local folder that has them"
+        ) from error
+    with writing(folder):
+        for name in names:
+            put(staging / name, folder / name)
+        shutil.rmtree(staging)
+
+
+def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
+    """Bring the files of an encoder to `staging` and name them in the order in which they are to be moved on."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    silent = _hub_silence(checkpoint, revision)
+
+    def fetch(name: str) -> bool:
+        if silent:
+            cached = try_to_load_from_cache(checkpoint, name, revision=revision)
+            if isinstance(cached, str):
+                staging.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(cached, staging / name)
+            return isinstance(cached, str)
+        log.info("downloading %s of %s at revision %s", name, checkpoint, revision)
+        try:
+            hf_hub_download(checkpoint, name, revision=revision, local_dir=staging)
+        except LocalEntryNotFoundError:
+            raise  # the hub fell silent; it is an EntryNotFoundError all the same
+        except EntryNotFoundError:
+            return False
+        return True
+
+    def fetch_one_of(*names: str) -> str:
+        for name in names:
+            if fetch(name):
+                return name
+        raise silent or _Missing(" or ".join(names))
+
+    names = [fetch_one_of(_CONFIG), fetch_one_of(_PREPROCESSOR), fetch_one_of(*_WEIGHTS)]
+    if names[-1] == _INDEX:
+        names += [fetch_one_of(shard) for shard in _shards(staging / _INDEX)]
+    return names[::-1]
+
+
+def _hub_silence(checkpoint: str, revision: str) -> Exception | None:
+    """Ask the hub for a first sign of life: huggingface_hub itself would insist for minutes.
+
+    Returns
+    -------
+    Exception or None
+        Why the hub cannot be reached; None where it answers, be it that it has no such file.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
+
+    url = hf_hub_url(checkpoint, _CONFIG, revision=revision)
+    start = time.monotonic()
+    while True:
+        try:
+            get_hf_file_metadata(url, timeout=HUB_TIMEOUT)
+            return None
+        except EntryNotFoundError:
+            return None
+        except OfflineModeIsEnabled as error:
+            return error
+        except _http_error() as error:
+            if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+                raise
+            # names are looked up again after a moment; time-outs have taken long enough
+            if time.monotonic() - start > WAITS[0]:
+                return error
+        time.sleep(WAITS[0])
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _Missing(f"readable {_INDEX}") from error
+    strange = [name for name in names if not isinstance(name, str) or not _SHARD.fullmatch(name)]
+    if strange:
+        raise _Missing(f"trustworthy {_INDEX} (it names {strange[0]!r})")
+    return names
+
+
+def _http_error() -> type[Exception]:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # of httpx with huggingface_hub 1, of httpx2 with 2
+    return HfHubHTTPError.__bases__[0]
+
+
+def _hub_cause(error: Exception, revision: str, page: str, key: str) -> str:
+    from huggingface_hub import errors
+    from huggingface_hub.constants import ENDPOINT
+
+    if isinstance(error, _Missing):
+        return f"{ENDPOINT} has no {error} at revision {revision}: correct `{key}` or the `revision` beside it"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set and the hub's cache does not have it: unset HF_HUB_OFFLINE"
+    if isinstance(error, errors.GatedRepoError):
+        return f"its owner must admit you first: ask at {page} and set HF_TOKEN"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"{ENDPOINT} has no such repository, or it is private: correct `{key}` or set HF_TOKEN"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{ENDPOINT} has no revision {revision} of it: correct `revision` beside `{key}`"
+    if isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
+        return f"{ENDPOINT} does not accept the token: correct or unset HF_TOKEN"
+    if isinstance(error, errors.HfHubHTTPError):
+        return f"{ENDPOINT} answered {error.response.status_code}: run again later"
+    return f"{ENDPOINT} cannot be reached ({reason(error.__cause__ or error)}): run again when it can"

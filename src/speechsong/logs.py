@@ -1,0 +1,83 @@
+"""Messages: what a job says while it runs, on the terminal and in its log file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from speechsong.errors import UserError
+
+log = logging.getLogger("speechsong")
+
+
+@contextmanager
+def reporting(logfile: str | Path) -> Iterator[None]:
+    """Send the package's messages to stderr and to `logfile`; end on a UserError with its one line and status 1.
+
+    Parameters
+    ----------
+    logfile
+        The log file of the rule; overwritten.
+    """
+    path = Path(logfile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # a line that names its rule stays readable when several jobs write to one terminal
+    formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, mode="w", encoding="utf-8")]
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    except UserError as error:
+        log.error("error: %s", error)
+        raise SystemExit(1) from None
+    except Exception:
+        with path.open("a", encoding="utf-8") as stream:
+            traceback.print_exc(file=stream)
+        raise
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def progress(total: int, unit: str, seconds: float = 5.0) -> Callable[[int], None]:
+    """Return a function to be told how much more is done; it logs count, rate and time left now and then.
+
+    Parameters
+    ----------
+    total
+        How many units the work has.
+    unit
+        What is counted, in the plural: "clips".
+    seconds
+        The least time between two lines.
+    """
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal last, done
+        done += count
+        now = time.monotonic()
+        if now - last < seconds and done < total:
+            return
+        last = now
+        rate = done / max(now - start, 1e-9)
+        left = (total - done) / rate
+        log.info("%d/%d %s, %.1f %s a second, %s left", done, total, unit, rate, unit, _clock(left))
+
+    return advance
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,128 @@
+"""Fingerprints of code: they change when what a script computes may change, not when its comments do."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def of_script(script: str | Path) -> str:
+    """Digest a script and the modules of this package that it imports, directly or through one another.
+
+    The digest is over syntax trees without docstrings: comments, docstrings and formatting do not count.
+
+    Parameters
+    ----------
+    script
+        A Python file.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+
+    Raises
+    ------
+    ImportError
+        Where an import of this package leads to no file, and so cannot be followed.
+    """
+    text = "\n".join(f"{name} {digest}" for name, digest in sorted(modules(script).items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def modules(script: str | Path) -> dict[str, str]:
+    """List a script and the modules of this package that it imports, by name, with the digest of each."""
+    seen: dict[str, str] = {}
+    waiting = [Path(script)]
+    while waiting:
+        path = waiting.pop()
+        name = _name(path)
+        if name in seen:
+            continue
+        seen[name], imported = _read(path, path.stat().st_mtime_ns)
+        waiting += imported
+    return seen
+
+
+def _name(path: Path) -> str:
+    # names, not paths: a copy of the repository elsewhere has the same fingerprint
+    if not path.is_relative_to(PACKAGE):
+        return path.name
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@lru_cache
+def _read(path: Path, _changed: int) -> tuple[str, tuple[Path, ...]]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported: set[Path] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ImportError(f"{path}, line {node.lineno}: write the import from {PACKAGE.name} in full")
+            module = node.module or ""
+            for alias in node.names if _is_ours(module) else ():
+                imported |= _files(f"{module}.{alias.name}") or _files_with(module, alias.name) or _lost(path, node)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if _is_ours(alias.name):
+                    imported |= _files(alias.name) or _lost(path, node)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _strip_docstring(node)
+    return hashlib.sha256(_text(tree).encode()).hexdigest(), tuple(sorted(imported))
+
+
+def _is_ours(module: str) -> bool:
+    return module.split(".")[0] == PACKAGE.name
+
+
+def _files(module: str) -> set[Path]:
+    """Name the files that Python reads to import a module: its own, and that of every package around it."""
+    parts = module.split(".")[1:]
+    place = PACKAGE.joinpath(*parts)
+    own = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    if not own.is_file():
+        return set()
+    around = (PACKAGE.joinpath(*parts[:i], "__init__.py") for i in range(len(parts)))
+    return {own, *(file for file in around if file.is_file())}
+
+
+def _files_with(module: str, name: str) -> set[Path]:
+    """Name the files of a module that defines a name; none where it does not, so that a lost submodule shows."""
+    files = _files(module)
+    own = PACKAGE.joinpath(*module.split(".")[1:])
+    own = own / "__init__.py" if own.is_dir() else own.with_suffix(".py")
+    if own not in files:
+        return set()
+    bound = {node.id for node in ast.walk(ast.parse(own.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
+    bound |= {
+        node.name
+        for node in ast.parse(own.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    }
+    return files if name in bound else set()
+
+
+def _lost(path: Path, node: ast.stmt) -> set[Path]:
+    raise ImportError(f"{path}, line {node.lineno}: `{ast.unparse(node)}` leads to no file of {PACKAGE.name}")
+
+
+def _text(part: object) -> str:
+    """Write a syntax tree out. `ast.dump` does so too, but differently from one version of Python to the next."""
+    if isinstance(part, ast.AST):
+        # newer versions have more fields, which are empty in code that older ones can read
+        fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(part) if value not in (None, [])]
+        return f"{type(part).__name__}({', '.join(fields)})"
+    if isinstance(part, list):
+        return f"[{', '.join(map(_text, part))}]"
+    return repr(part)
+
+
+def _strip_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        node.body = node.body[1:]
