@@ -1,18 +1,20 @@
 from snakemake.utils import min_version
 
-min_version("9.10")
+min_version("9.12")
 
 
 configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/corpora.smk"
+include: "rules/encoders.smk"
 include: "rules/embeddings.smk"
-include: "rules/probe.smk"
-include: "rules/fad.smk"
-include: "rules/adapt.smk"
-include: "rules/evaluate.smk"
+include: "rules/probes.smk"
+include: "rules/distances.smk"
+include: "rules/adaptation.smk"
+include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 

@@ -6,9 +6,9 @@ if "zenodo" in RUN.unfetched:
         output:
             touch(RUN.markers("zenodo")),
         log:
-            f"{RESULTS}/logs/corpora/fetch_ravdess.log",
+            "<logs>/corpora/fetch_ravdess.log",
         benchmark:
-            f"{RESULTS}/benchmarks/corpora/fetch_ravdess.tsv"
+            "<benchmarks>/corpora/fetch_ravdess.tsv"
         priority: 90
         localrule: True
         conda:
@@ -27,9 +27,9 @@ if "demo" in RUN.unfetched:
         output:
             touch(RUN.markers("demo")),
         log:
-            f"{RESULTS}/logs/corpora/synthesise_voices.log",
+            "<logs>/corpora/synthesise_voices.log",
         benchmark:
-            f"{RESULTS}/benchmarks/corpora/synthesise_voices.tsv"
+            "<benchmarks>/corpora/synthesise_voices.tsv"
         priority: 90
         localrule: True
         conda:
@@ -44,18 +44,18 @@ rule index_clips:
     input:
         lambda wildcards: fetched(wildcards.domain),
     output:
-        f"{RESULTS}/clips/{{domain}}.csv",
+        "<results>/clips/{domain}.csv",
     log:
-        f"{RESULTS}/logs/clips/{{domain}}.log",
+        "<logs>/clips/{domain}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/clips/{{domain}}.tsv"
+        "<benchmarks>/clips/{domain}.tsv"
     conda:
         "../envs/speechsong.yaml"
     resources:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
-        recordings=lambda wildcards: digest(wildcards.domain),
+        recordings=lambda wildcards: RUN.digest(wildcards.domain),
         code=code("index_clips"),
     message:
         "Index the clips of {wildcards.domain}"
@@ -67,16 +67,13 @@ rule split:
     input:
         clips=CLIPS,
     output:
-        f"{RESULTS}/splits/{{protocol}}-{{seed}}.csv",
+        "<results>/splits/{protocol}-{seed}.csv",
     log:
-        f"{RESULTS}/logs/splits/{{protocol}}-{{seed}}.log",
+        "<logs>/splits/{protocol}-{seed}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/splits/{{protocol}}-{{seed}}.tsv"
+        "<benchmarks>/splits/{protocol}-{seed}.tsv"
     conda:
         "../envs/speechsong.yaml"
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
     params:
         domains=DOMAINS,
         fractions=config["split"]["fractions"],

@@ -1,121 +1,48 @@
-# From recordings to clip means and moments: one job a (model, domain, emotion), all its layers in one pass.
-
-if HUB:
-
-    rule fetch_encoder:
-        output:
-            "{folder}/config.json",
-        log:
-            f"{RESULTS}/logs/encoders/{{folder}}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/encoders/{{folder}}.tsv"
-        wildcard_constraints:
-            folder="|".join(re.escape(str(folder)) for folder in HUB.values()),
-        priority: 100
-        localrule: True
-        conda:
-            "../envs/speechsong.yaml"
-        # nothing else starts before what is missing is there
-        threads: cores()
-        params:
-            encoder=lambda wildcards: next(m for m, folder in HUB.items() if str(folder) == wildcards.folder),
-        script:
-            "../workflow/scripts/fetch_encoder.py"
+# From recordings to clip means and moments: one job per (model, domain, emotion), all its layers in one pass.
 
 
-if DEMO:
-
-    rule make_encoder:
-        output:
-            "{folder}/config.json",
-            "{folder}/preprocessor_config.json",
-            "{folder}/model.safetensors",
-        log:
-            f"{RESULTS}/logs/encoders/{{folder}}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/encoders/{{folder}}.tsv"
-        wildcard_constraints:
-            folder="|".join(map(re.escape, DEMO)),
-        localrule: True
-        conda:
-            "../envs/speechsong.yaml"
-        params:
-            code=code("make_encoder"),
-        script:
-            "../workflow/scripts/make_encoder.py"
-
-
-if ACOUSTIC:
-
-    rule extract_logmel:
-        input:
-            recordings=lambda wildcards: fetched(wildcards.domain),
-        output:
-            f"{RESULTS}/embeddings/{{model}}/{{domain}}/layer00/{{emotion}}.h5",
-        log:
-            f"{RESULTS}/logs/embeddings/{{model}}/{{domain}}/{{emotion}}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/embeddings/{{model}}/{{domain}}/{{emotion}}.tsv"
-        wildcard_constraints:
-            model="|".join(ACOUSTIC),
-        conda:
-            "../envs/speechsong.yaml"
-        # measured: 660 MB, 15 s
-        resources:
-            mem_mb=growing(1500),
-            runtime=growing(30),
-        params:
-            blocks=lambda wildcards: RUN.blocks[wildcards.domain],
-            recordings=lambda wildcards: digest(wildcards.domain, wildcards.emotion),
-            code=code("extract_logmel"),
-        message:
-            "Extract {wildcards.model}, {wildcards.domain}, {wildcards.emotion}: log-mel frames"
-        script:
-            "../workflow/scripts/extract_logmel.py"
-
-
-# a rule an encoder: they differ in their number of layers, and so in their outputs
-for model in [model for model in MODELS if model not in ACOUSTIC]:
+# one rule per encoder: they differ in their number of layers, and so in their outputs
+for model in MODELS:
 
     rule:
         name:
             f"extract_{model}"
         input:
-            checkpoint=encoder_files(model),
+            encoder=SOURCES[model].files if model in SOURCES else [],
             recordings=lambda wildcards: fetched(wildcards.domain),
         output:
             [
-                f"{RESULTS}/embeddings/{model}/{{domain}}/layer{layer}/{{emotion}}.h5"
+                f"<results>/embeddings/{model}/{{domain}}/layer{layer}/{{emotion}}.h5"
                 for layer in layers(model)
             ],
         log:
-            f"{RESULTS}/logs/embeddings/{model}/{{domain}}/{{emotion}}.log",
+            f"<logs>/embeddings/{model}/{{domain}}/{{emotion}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/embeddings/{model}/{{domain}}/{{emotion}}.tsv"
+            f"<benchmarks>/embeddings/{model}/{{domain}}/{{emotion}}.tsv"
         conda:
             "../envs/speechsong.yaml"
-        threads: 1 if GPU else threads(2)
-        # measured without a GPU: 1,500 MB, 2 minutes
+        threads: 1 if GPU or model in LOGMEL else threads(2)
+        # measured without a GPU: 1,500 MB, 2 minutes; log-mel 660 MB, 15 s
         resources:
-            **ON_GPU,
-            mem_mb=extraction_megabytes(model),
-            runtime=growing(60),
+            **({} if model in LOGMEL else ON_GPU),
+            mem_mb=lambda wildcards, attempt, model=model: attempt
+            * costs.extraction_megabytes(
+                SOURCES.get(model), RUN.clips(**wildcards), ENCODERS[model]["layers"] + 1
+            ),
+            runtime=growing(30 if model in LOGMEL else 60),
         params:
             model=model,
             encoder=ENCODERS[model],
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
-            recordings=lambda wildcards: digest(wildcards.domain, wildcards.emotion),
-            code=code("extract"),
+            recordings=lambda wildcards: RUN.digest(wildcards.domain, wildcards.emotion),
+            code=code("extract_logmel" if model in LOGMEL else "extract"),
         message:
             f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"
         script:
-            "../workflow/scripts/extract.py"
-
-
-localrules:
-    embeddings,
+            f"../workflow/scripts/{'extract_logmel' if model in LOGMEL else 'extract'}.py"
 
 
 rule embeddings:
     input:
-        [path for model in MODELS for domain in DOMAINS for path in embedding_files(model, domain)],
+        [path for model in MODELS for domain in DOMAINS for path in embeddings(model, domain)],
+    localrule: True

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
+
+from speechsong.encoders import forward, loading
 
 FAMILIES = (
     "wav2vec2",
@@ -111,3 +114,22 @@ def _as_mert(folder: Path) -> None:
     }
     (folder / "model.safetensors").unlink()
     torch.save(old, folder / "pytorch_model.bin")
+
+
+def loaded(folder: Path, family: str, window_seconds: float = 30) -> loading.Encoder:
+    """Load a saved model, on the CPU."""
+    return loading.load(folder, name=family, layers=3, window_seconds=window_seconds)
+
+
+def noises(rate: int, seconds: tuple[float, ...]) -> list[np.ndarray]:
+    """Make clips of the lengths given, not quite centred."""
+    rng = np.random.default_rng(1)
+    return [(0.1 * rng.standard_normal(int(s * rate)) + 0.05).astype(np.float32) for s in seconds]
+
+
+def batched(encoder: loading.Encoder, waveforms: list[np.ndarray]) -> list[list[np.ndarray]]:
+    """Hidden states of each clip, computed in one padded batch."""
+    with torch.inference_mode():
+        parts = [forward.front(encoder, forward.prepare(encoder, w)[0]) for w in waveforms]
+        states = list(forward.blocks(encoder, [p[0] for p in parts]))
+    return [[s[i, : parts[i][1]].numpy() for s in states] for i in range(len(waveforms))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from common import ROOT
 
 
 def absent(what: str) -> None:

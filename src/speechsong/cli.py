@@ -38,11 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _json(audio: list[str], emotions: list[str], rows: np.ndarray) -> str:
-    found = [
+    entries = [
         {"file": path, "probabilities": {e: round(float(p), 6) for e, p in zip(emotions, row, strict=True)}}
         for path, row in zip(audio, rows, strict=True)
     ]
-    return json.dumps(found, indent=2)
+    return json.dumps(entries, indent=2)
 
 
 def _table(audio: list[str], emotions: list[str], rows: np.ndarray) -> str:

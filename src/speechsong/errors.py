@@ -11,6 +11,6 @@ class UserError(Exception):
 
 
 def closest(name: object, known: Iterable) -> str:
-    """Suggest, as the end of a message, the known name that is most like a misspelt one; empty if none is."""
-    found = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f"; did you mean `{found[0]}`?" if found else ""
+    """Suggest the known name that is closest to a misspelt one, as the end of a message; "" if none is close."""
+    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f"; did you mean `{matches[0]}`?" if matches else ""

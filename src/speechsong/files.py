@@ -30,7 +30,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        Where the disk is full, the quota used up or the folder not writable.
+        If the disk is full, the quota is used up or the folder is not writable.
     """
     path = Path(path)
     try:
@@ -44,7 +44,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as stream:
-            # or a power cut may leave the new name with nothing in it
+            # a power cut could otherwise leave an empty file under the new name
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -71,7 +71,7 @@ def _cannot_write(path: Path, error: OSError) -> str:
 
 
 def stamps(paths: list[str]) -> list[list]:
-    """Give the path, size and time of each file: what tells that one was replaced."""
+    """List path, size and time of each file: they show when one was replaced."""
     return [[str(path), Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in paths]
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger("speechsong")
 
 @contextmanager
 def reporting(logfile: str | Path) -> Iterator[None]:
-    """Send the package's messages to stderr and to `logfile`; end on a UserError with its one line and status 1.
+    """Send the package's messages to stderr and to `logfile`; a UserError ends the job with its one line and status 1.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def reporting(logfile: str | Path) -> Iterator[None]:
     """
     path = Path(logfile)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # a line that names its rule stays readable when several jobs write to one terminal
+    # several jobs write to one terminal: the time tells their lines apart
     formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
     handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, mode="w", encoding="utf-8")]
     for handler in handlers:
@@ -49,7 +49,7 @@ def reporting(logfile: str | Path) -> Iterator[None]:
 
 
 def progress(total: int, unit: str, seconds: float = 5.0) -> Callable[[int], None]:
-    """Return a function to be told how much more is done; it logs count, rate and time left now and then.
+    """Return a function that counts what is done, and logs count, rate and time left every few seconds.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Metrics of classification, from true and predicted labels.
 
-accuracy : share of clips whose emotion is right. The paper's "UA" is this: its values are multiples of 1/203 clips.
-recall : of one emotion, share of its clips that are right.
+accuracy : the share of clips whose label is right. The paper's "UA" is this: its values are multiples of 1/203 clips.
+recall : of one class, the share of its clips that are right.
 UAR : unweighted average recall, the mean of the recalls (Schuller et al. 2009), also called balanced accuracy
     (Brodersen et al. 2010).
 """
@@ -12,38 +12,38 @@ import numpy as np
 
 
 def accuracy(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Compute the share of right answers of labels (n,)."""
+    """Compute the accuracy of predicted labels (n,)."""
     return float(np.mean(true == predicted))
 
 
 def recalls(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Compute the recall of each class 0 to `classes` - 1, shape (classes,); NaN for a class that does not occur."""
+    """Compute the recall of each class from 0 to `classes` - 1, shape (classes,); NaN for classes without clips."""
     right = np.bincount(true[true == predicted], minlength=classes).astype(float)
     total = np.bincount(true, minlength=classes).astype(float)
     return np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
 
 
 def uar(true: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """Compute the unweighted average recall over the classes that occur."""
+    """Compute the unweighted average recall, over the classes that have clips."""
     return float(np.nanmean(recalls(true, predicted, classes)))
 
 
 def scores(right: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Compute accuracy, UAR and the recalls from counts by true emotion.
+    """Compute accuracy, UAR and recalls from numbers of clips.
 
     Parameters
     ----------
     right, total : ndarray (..., C)
-        Sums over some speakers.
+        Numbers of right and of all clips of each class.
 
     Returns
     -------
     ndarray (..., 2 + C)
-        NaN where no clip counts.
+        Accuracy, UAR over the classes that have clips, and the recall of each class. NaN where there are no clips.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        recalls = right / total
-        accuracy = right.sum(axis=-1) / total.sum(axis=-1)
-        seen = total > 0
-        uar = np.where(seen, recalls, 0).sum(axis=-1) / seen.sum(axis=-1)
-    return np.concatenate([accuracy[..., None], uar[..., None], recalls], axis=-1)
+        of_class = right / total
+        overall = right.sum(axis=-1) / total.sum(axis=-1)
+        occurs = total > 0
+        unweighted = np.where(occurs, of_class, 0).sum(axis=-1) / occurs.sum(axis=-1)
+    return np.concatenate([overall[..., None], unweighted[..., None], of_class], axis=-1)

@@ -7,15 +7,16 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from common import ROOT
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SCRIPT = re.compile(r"^ +script:$", re.M)
 
 
 def pins(lines: list[str]) -> dict[str, str]:
@@ -58,10 +59,10 @@ def test_conda_has_a_python_that_the_project_takes(conda):
 
 def test_all_that_jobs_import_is_in_the_environment(installed_by_conda):
     """What scripts and the package import anywhere, but for what only the Snakefile and the command line use."""
-    code = [*(ROOT / "workflow/scripts").glob("*.py"), *(ROOT / "src/speechsong").glob("*.py")]
+    code = [*(ROOT / "workflow/scripts").glob("*.py"), *(ROOT / "src/speechsong").rglob("*.py")]
     imported = set()
     for path in code:
-        if path.stem in ("config", "planning", "cli"):
+        if path.relative_to(ROOT).as_posix() in ("src/speechsong/planning/config.py", "src/speechsong/cli.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -76,9 +77,10 @@ def test_all_that_jobs_import_is_in_the_environment(installed_by_conda):
 
 
 def test_every_rule_with_a_script_names_its_environment():
-    rules = [rule for path in (ROOT / "rules").glob("*.smk") for rule in split(path.read_text())]
-    scripted = [rule for rule in rules if "script:" in rule]
-    assert len(scripted) > 25
+    texts = [path.read_text() for path in (ROOT / "rules").glob("*.smk")]
+    scripted = [rule for text in texts for rule in split(text) if SCRIPT.search(rule)]
+    # all of them; what `use rule` makes has the script and the environment of the rule that it uses
+    assert len(scripted) == sum(len(SCRIPT.findall(text)) for text in texts) > 20
     for rule in scripted:
         (environment,) = re.findall(r"conda:\s+\"\.\./envs/(.+)\"", rule)
         assert (ROOT / "envs" / environment).is_file()
@@ -86,7 +88,7 @@ def test_every_rule_with_a_script_names_its_environment():
 
 def split(text: str) -> list[str]:
     """Cut a file into its rules."""
-    return re.split(r"^\s*(?:rule|checkpoint)\b.*:$", text, flags=re.M)[1:]
+    return re.split(r"^\s*(?:rule|checkpoint|use rule)\b.*:$", text, flags=re.M)[1:]
 
 
 def test_what_a_site_edits_is_in_the_first_ten_lines_of_its_profile():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from speechsong.demo import write_encoder
+from speechsong.demo.encoders import write_encoder
 
 ROOT = Path(__file__).parents[2]
 

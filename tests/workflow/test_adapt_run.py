@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(demo):
     demo.snakemake("--unlock", config=config)
     resumed = demo.snakemake(*targets, config=config)
     assert resumed.returncode == 0, resumed.stderr
-    assert "gone on after epoch" in resumed.stdout + resumed.stderr
+    assert "resumed after epoch" in resumed.stdout + resumed.stderr
     assert not state.exists()
     first = {name: (demo.folder / f"results/demo/{name}").read_bytes() for name in made}
     assert first != kept

@@ -144,4 +144,4 @@ def test_the_same_files_are_fetched_once_for_both(run):
     assert plan.returncode == 0, plan.stderr
     jobs = dict(line.split() for line in plan.stdout.splitlines() if len(line.split()) == 2)
     assert jobs["fetch_encoder"] == "1"
-    assert (jobs["extract_hubert"], jobs["extract_hubert-random"], jobs["extract_acoustic"]) == ("12", "12", "12")
+    assert (jobs["extract_hubert"], jobs["extract_hubert-random"], jobs["extract_logmel"]) == ("12", "12", "12")

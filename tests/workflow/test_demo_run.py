@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speechsong import frechet
-from speechsong.embeddings import read_blocks
+from speechsong.distances import fad
+from speechsong.embeddings.store import read_blocks
 
 MODELS = ("w2v2", "hubert", "mert")
 EMOTIONS = ("calm", "happy", "angry")
@@ -127,7 +127,7 @@ def test_fad_is_what_the_moments_say(demo):
     results = demo.folder / "results/demo"
     sides = [read_blocks(results / f"embeddings/mert/{d}/layer02/happy.h5")[0].merge() for d in ("speech", "music")]
     table = pd.read_csv(results / "fad/mert.csv").set_index(["layer", "emotion"])
-    np.testing.assert_allclose(table.loc[(2, "happy"), "fad"], frechet.frechet(*sides).fad, rtol=1e-12)
+    np.testing.assert_allclose(table.loc[(2, "happy"), "fad"], fad.frechet(*sides).fad, rtol=1e-12)
 
 
 def test_embeddings_say_how_they_were_made(demo):
@@ -152,7 +152,7 @@ def test_one_lost_file_is_made_again_byte_for_byte_and_nothing_else(demo):
     path.unlink()
     planned = demo.snakemake("-n", target, config=demo.config)
     stats = (planned.stdout + planned.stderr).rsplit("Job stats:", 1)[1].split("total")[0]
-    assert {line.split()[0] for line in stats.splitlines()[3:] if line.strip()} == {"frechet"}
+    assert {line.split()[0] for line in stats.splitlines()[3:] if line.strip()} == {"measure_fad"}
     done = demo.snakemake(target, config=demo.config)
     assert done.returncode == 0
     assert path.read_bytes() == before

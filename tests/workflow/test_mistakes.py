@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechsong import demo as voices
+from speechsong.demo import voices
+from speechsong.demo.encoders import write_encoder
 
 EMOTIONS = ["calm", "happy"]
 
@@ -41,7 +42,7 @@ def corpus(run):
 
 @pytest.fixture
 def encoder(corpus):
-    voices.write_encoder(corpus.folder / "encoder", "hubert")
+    write_encoder(corpus.folder / "encoder", "hubert")
     return corpus.folder / "encoder"
 
 

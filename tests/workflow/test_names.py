@@ -7,8 +7,8 @@ import csv
 import pandas as pd
 import pytest
 
-from speechsong import demo as voices
-from speechsong.embeddings import read_pooled
+from speechsong.demo import voices
+from speechsong.embeddings.store import read_pooled
 
 NASTY = (
     "-rf",

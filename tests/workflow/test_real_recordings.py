@@ -34,7 +34,7 @@ def real(new_run, shared):
 
 
 def test_who_sang_nothing_is_left_out_and_named(real):
-    assert "Left out, for they are not in both domains: speaker speech 18" in real.output
+    assert "Left out, because they are not in both domains: speaker speech 18" in real.output
     clips = pd.read_csv(real.folder / "results/clips/speech.csv", dtype=str)
     assert len(clips) == 8 * 16
     assert "18" not in set(clips["speaker"])

@@ -103,8 +103,8 @@ def test_runtimes_and_rules_are_in_it(report, browser):
     browser.run("app.setView({content: 'stats'})")
     browser.wait("document.querySelector('#runtimes canvas') && document.querySelector('#timeline canvas')")
     rules = browser.run("rules")
-    assert "figures.probe_layers(" in re.sub("<[^>]*>", "", rules["plot_probe_layers"]["code"])
-    assert {"extract_w2v2", "probe", "frechet", "summarise"} <= set(rules)
+    assert "getattr(figures, params.figure)(" in re.sub("<[^>]*>", "", rules["plot_probe_layers"]["code"])
+    assert {"extract_w2v2", "probe", "measure_fad", "summarise"} <= set(rules)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -16,20 +16,23 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # what `all` is made of, by what it rests on
-FAD = {"frechet": 6, "gather_fad": 2, "gather_left_out": 2}
+FAD = {"measure_fad": 6, "gather_fad": 2, "gather_left_out": 2}
 FAD_SHOWN = {"plot_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
-PROBES = {"probe": 12, "gather_probe": 2, "evaluate": 2}
+PREDICTED = {"gather_predictions": 2, "gather_tasks": 2, "evaluate": 2}
+PROBES = {"probe": 12, "gather_probe": 2} | PREDICTED
 PROBES_SHOWN = {
     **{"compare": 1, "check_claims": 1, "tabulate_probe": 1, "plot_probe_layers": 1, "plot_probe_emotions": 1},
     **{"plot_confusion": 1},
     **{"tabulate_paper": 1, "summarise": 1},
 }
-ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2, "evaluate": 2}
+ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2} | PREDICTED
 ADAPTED_SHOWN = {"tabulate_adapt": 1, "plot_adapt": 1, "tabulate_paper": 1}
 SHOWN = FAD_SHOWN | PROBES_SHOWN | ADAPTED_SHOWN
 INDEXED = {"index_clips": 2, "split": 2}
 # what rests on every recording
-ALL = FAD | {"kernel": 2, "tabulate_kad": 1} | PROBES | ADAPTED | {"evaluate": 4} | SHOWN
+ALL = FAD | {"measure_kad": 2, "tabulate_kad": 1} | PROBES | ADAPTED | {"gather_predictions": 4, "evaluate": 4} | SHOWN
+# all figures have one script
+PLOTS = {f"plot_{name}": 1 for name in ("probe_layers", "probe_emotions", "confusion", "fad", "adapt")}
 
 
 class Plan:
@@ -130,7 +133,7 @@ def test_nothing_changed(thin):
 
 def test_comments_and_docstrings_in_every_module_and_rule(thin):
     house = thin.folder
-    sources = [*house.glob("src/speechsong/*.py"), *house.glob("workflow/scripts/*.py")]
+    sources = [*house.glob("src/speechsong/**/*.py"), *house.glob("workflow/scripts/*.py")]
     kept = {path: (path.read_bytes(), path.stat()) for path in [*sources, *house.glob("rules/*.smk")]}
     try:
         for path in kept:
@@ -146,7 +149,7 @@ def test_comments_and_docstrings_in_every_module_and_rule(thin):
 
 
 def test_a_formula_of_the_distance(thin):
-    with in_code(thin.folder / "src/speechsong/frechet.py"):
+    with in_code(thin.folder / "src/speechsong/distances/fad.py"):
         found = plan(thin)
     assert found.jobs == FAD | FAD_SHOWN
     assert found.of("FAD") == [
@@ -155,7 +158,7 @@ def test_a_formula_of_the_distance(thin):
 
 
 def test_a_formula_of_the_encoders(thin):
-    with in_code(thin.folder / "src/speechsong/encoders.py"):
+    with in_code(thin.folder / "src/speechsong/encoders/forward.py"):
         found = plan(thin)
     assert found.jobs == {"extract_w2v2": 4, "extract_mert": 4} | ALL
 
@@ -163,10 +166,10 @@ def test_a_formula_of_the_encoders(thin):
 @pytest.mark.parametrize(
     ("script", "jobs"),
     [
-        ("frechet", FAD | FAD_SHOWN),
-        ("plot_fad", {"plot_fad": 1, "summarise": 1}),
+        ("measure_fad", FAD | FAD_SHOWN),
+        ("plot", PLOTS | {"summarise": 1}),
         ("summarise", {"summarise": 1}),
-        ("kernel", {"kernel": 2, "tabulate_kad": 1, "summarise": 1}),
+        ("measure_kad", {"measure_kad": 2, "tabulate_kad": 1, "summarise": 1}),
         ("adapt_pooled", ADAPTED | ADAPTED_SHOWN | {"compare": 1, "check_claims": 1, "summarise": 1}),
         ("make_encoder", {"make_encoder": 1, "extract_mert": 4}),
     ],
@@ -211,8 +214,8 @@ def test_an_emotion_more(thin):
 
 def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
-    own = {"frechet": 3, "gather_fad": 1, "gather_left_out": 1, "kernel": 1, "probe": 6, "gather_probe": 1}
-    own |= {"adapt_pooled": 6, "gather_adapt": 1, "evaluate": 2}
+    own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
+    own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
     assert found.jobs == {"make_encoder": 1, "extract_hubert": 4} | own | SHOWN | {"tabulate_kad": 1}
     assert all(line.startswith("hubert") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
@@ -228,8 +231,9 @@ def test_another_revision_of_an_encoder(thin, there):
     finally:
         if there:
             shutil.rmtree(folder / "two")
-    own = {"frechet": 3, "gather_fad": 1, "gather_left_out": 1, "kernel": 1, "probe": 6, "gather_probe": 1}
-    own |= {"adapt_pooled": 6, "gather_adapt": 1, "evaluate": 2, "extract_w2v2": 4}
+    own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
+    own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
+    own |= {"extract_w2v2": 4}
     assert found.jobs == own | SHOWN | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})
     assert all(line.startswith("w2v2") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
@@ -289,7 +293,7 @@ def test_a_recording_more_of_an_emotion_that_the_run_leaves_out(thin):
     [
         ("figures/fad.png", {"plot_fad": 1, "summarise": 1}),
         ("tables/fad.tex", {"rank_fad": 1, "plot_fad": 1, "summarise": 1}),
-        ("kad/mert.csv", {"kernel": 1, "tabulate_kad": 1, "summarise": 1}),
+        ("kad/mert.csv", {"measure_kad": 1, "tabulate_kad": 1, "summarise": 1}),
         ("summary.html", {"summarise": 1}),
     ],
 )

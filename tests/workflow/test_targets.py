@@ -24,8 +24,8 @@ def test_the_paper_from_an_empty_folder(run):
     assert found["fetch_encoder"] == 3
     assert found["extract_w2v2"] == found["extract_hubert"] == found["extract_mert"] == 12
     assert found["probe"] == 3 * 2 * 13
-    assert found["frechet"] == 3 * 13
-    assert found["kernel"] == 3
+    assert found["measure_fad"] == 3 * 13
+    assert found["measure_kad"] == 3
     assert found["split"] == 10
 
 
@@ -36,7 +36,7 @@ def test_a_single_table_plans_its_own_encoder_only(run):
         "fetch_ravdess": 1,
         "fetch_encoder": 1,
         "extract_mert": 12,
-        "frechet": 13,
+        "measure_fad": 13,
         "gather_fad": 1,
         "total": 28,
     }
@@ -44,7 +44,7 @@ def test_a_single_table_plans_its_own_encoder_only(run):
 
 def test_targets_by_name(run):
     rules = {
-        **{"embeddings": "extract_w2v2", "probes": "probe", "fad": "frechet", "kad": "kernel"},
+        **{"embeddings": "extract_w2v2", "probes": "probe", "fad": "measure_fad", "kad": "measure_kad"},
         **{"figures": "plot_fad", "tables": "rank_fad"},
     }
     plan = run.snakemake("-n", *rules)
@@ -82,7 +82,7 @@ def test_the_real_recordings_plan_no_download(shared, run):
 
 
 def test_a_corrected_line_of_a_table_redoes_what_depends_on_it(run):
-    from speechsong import demo as voices
+    from speechsong.demo import voices
 
     lines = ["path,emotion,speaker"]
     for name in voices.recordings("speech"):

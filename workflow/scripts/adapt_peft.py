@@ -12,18 +12,12 @@ with reporting(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     inputs, params, config = snakemake.input, snakemake.params, snakemake.config
     stage = stages.stage(params.stage, inputs.split, inputs.get("start"), params.code)
-    used = used(config)
-    recordings = {domain: used[domain] for domain in stage.domains}
-    encoder = loading.load(
-        Path(inputs.encoder[0]).parent,
-        name=stage.model,
-        layers=stage.encoder["layers"],
-        window_seconds=stage.encoder["window_seconds"],
-        device=config["device"],
-        random=stage.encoder.get("control") == "random",
-    )
+    recordings = used(config)
+    folder = Path(inputs.encoder[0]).parent
+    encoder = loading.load_entry(folder, stage.model, stage.encoder, config["device"])
     loading.report_device(encoder, snakemake.resources.gpu)
-    learnt_from = domains.recorded_domains(stage, encoder, recordings, 1e9 * config["adapt"]["cache_gb"])
+    cache = 1e9 * config["adapt"]["cache_gb"]
+    learnt_from = domains.recorded_domains(stage, encoder, {d: recordings[d] for d in stage.domains}, cache)
     learner = learners.peft_learner(stage, encoder)
-    about = [*files.stamps(inputs), *params.recordings]
-    training.run(stage, learner, learnt_from, params.state, about, dict(snakemake.output.items()))
+    stamps = [*files.stamps(inputs), *params.recordings]
+    training.run(stage, learner, learnt_from, params.state, stamps, dict(snakemake.output.items()))

@@ -9,19 +9,12 @@ from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
-    wildcards, params = snakemake.wildcards, snakemake.params
-    recordings = used(snakemake.config)[wildcards.domain]
-    recordings = [r for r in recordings if r.emotion == wildcards.emotion]
-    encoder = loading.load(
-        Path(snakemake.input.checkpoint[0]).parent,
-        name=params.model,
-        layers=params.encoder["layers"],
-        window_seconds=params.encoder["window_seconds"],
-        device=snakemake.config["device"],
-        random=params.encoder.get("control") == "random",
-    )
+    params, domain, emotion = snakemake.params, snakemake.wildcards.domain, snakemake.wildcards.emotion
+    recordings = [r for r in used(snakemake.config)[domain] if r.emotion == emotion]
+    folder = Path(snakemake.input.encoder[0]).parent
+    encoder = loading.load_entry(folder, params.model, params.encoder, snakemake.config["device"])
     loading.report_device(encoder, snakemake.resources.gpu)
-    result = extract.extract(encoder, recordings, params.blocks)
-    attributes = extract.attributes(encoder, params.encoder, wildcards.emotion)
+    embeddings = extract.extract(encoder, recordings, params.blocks)
+    attributes = extract.attributes(encoder, params.encoder, domain, emotion)
     for layer, path in enumerate(snakemake.output):
-        store.write(path, result, layer, attributes)
+        store.write(path, embeddings, layer, attributes)

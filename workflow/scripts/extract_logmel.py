@@ -6,8 +6,8 @@ from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
-    wildcards = snakemake.wildcards
-    recordings = used(snakemake.config)[wildcards.domain]
-    recordings = [r for r in recordings if r.emotion == wildcards.emotion]
-    result = extract_logmel.extract(recordings, snakemake.params.blocks)
-    store.write(snakemake.output[0], result, 0, extract_logmel.attributes(wildcards.emotion))
+    params, domain, emotion = snakemake.params, snakemake.wildcards.domain, snakemake.wildcards.emotion
+    recordings = [r for r in used(snakemake.config)[domain] if r.emotion == emotion]
+    embeddings = extract_logmel.extract(recordings, params.blocks)
+    attributes = extract_logmel.attributes(params.model, domain, emotion)
+    store.write(snakemake.output[0], embeddings, 0, attributes)

@@ -1,14 +1,17 @@
+from pathlib import Path
+
 from speechsong import files
 from speechsong.distances import fad
 from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
+    params = snakemake.params
+    a, b = params.domains
+    labels = {"model": snakemake.wildcards.model, "layer": int(snakemake.wildcards.layer)}
     rows, left_out = fad.run(
-        snakemake.params.domains,
-        dict(zip(snakemake.params.emotions, zip(snakemake.input.a, snakemake.input.b, strict=True), strict=True)),
-        paired=snakemake.params.paired,
+        {a: snakemake.input.a, b: snakemake.input.b}, **labels, emotions=params.emotions, paired=params.paired
     )
-    tuple_ = {"model": snakemake.wildcards.model, "layer": snakemake.wildcards.layer}
-    files.write_rows(snakemake.output.left_out, [tuple_ | row for row in left_out])
-    for row, path in zip(rows, snakemake.output.fad, strict=True):
-        files.write_rows(path, [tuple_ | row])
+    files.write_rows(snakemake.output.left_out, [labels | row for row in left_out])
+    row_of = {row["emotion"]: row for row in rows}
+    for path in snakemake.output.fad:
+        files.write_rows(path, [labels | row_of[Path(path).stem]])

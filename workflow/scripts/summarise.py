@@ -5,4 +5,5 @@ with reporting(snakemake.log[0]):
     params = snakemake.params
     facts = page.corpora_facts(dict(zip(params.domains, snakemake.input.clips, strict=True)))
     entries = [page.Entry(**entry) for entry in params.shown]
-    page.write(snakemake.output[0], params.title, facts | params.facts, entries, params.notice, params.style)
+    texts = params.notice, params.template, params.style
+    page.write(snakemake.output[0], params.title, facts | params.facts, entries, *texts)

@@ -1,4 +1,5 @@
 """Adaptation: train on one domain, continue on the other.
 
-Read `stages` first, then `training` and `learners`. `adapters` and `fronts` are the parts of peft; `domains` reads the
-data; `checkpoints` are the files; `export` gives them away."""
+Read `stages` first, then `training` (the loop) and `learners` (what is trained). `domains` reads the data. `adapters`
+and `fronts` are needed for peft only. `checkpoints` are the trained parameters as files; `export` uses them elsewhere.
+"""

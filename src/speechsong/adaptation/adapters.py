@@ -1,17 +1,22 @@
-"""A frozen encoder with small trained parts: LoRA, bottleneck adapters, weighting gates, layer weights, a linear head.
+"""A frozen encoder with small trained parts: LoRA, bottleneck adapters, gates, layer weights and a linear head.
 
-In every block: low-rank updates of the attention's projections (LoRA; Hu et al. 2022, by Hugging Face's `peft`), then,
-on the block's output, a bottleneck adapter (Houlsby et al. 2019) and a gate, one factor for each channel. The next block
-sees what they give. Layers are weighted by a softmax and averaged over a clip's frames; a linear classifier follows.
-Nothing before the first adapter depends on what is trained, so that part (`forward.front`) is computed once for each
-clip and kept."""
+In every transformer block up to the last layer that is weighted:
+
+1. LoRA (Hu et al. 2022, as in Hugging Face's `peft`): the weight W of a projection of the attention becomes
+   W + B A alpha / rank.
+2. A bottleneck adapter (Houlsby et al. 2019) on the block's output h: h + W_up relu(W_down h + b_down) + b_up.
+3. A gate: each channel of the result times sigmoid(w), or times 2 sigmoid(w).
+
+The next block sees the gated output. Each layer is averaged over the clip's frames, the layers are weighted by a learnt
+softmax, and a linear head gives the logits. What comes before the first block is frozen and has no adapters, so that
+part (`encoders.forward.front`) is computed once for each clip and kept.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MethodType
 
-import numpy as np
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
@@ -24,21 +29,23 @@ from speechsong.encoders.loading import Encoder
 
 @dataclass(frozen=True)
 class Settings:
-    """What is trained beside the encoder; names as in the config's `adapt`.
+    """The trained parts beside the encoder. The names are those of the config's `adapt`.
 
     Attributes
     ----------
     rank : int
+        Of LoRA.
     alpha : float
-        Of LoRA: its updates are B A alpha / rank.
+        LoRA's updates are multiplied by alpha / rank.
     targets : tuple of str
-        Projections with LoRA: q, k, v, out.
+        Projections of the attention with LoRA: q, k, v, out.
     width : int
         Of the bottleneck.
     gate : str
-        "sigmoid": sigmoid(w) with w = 1 at the start; "identity": 2 sigmoid(w) with w = 0 at the start.
+        "sigmoid": channels are multiplied by sigmoid(w), and w starts at 1. "identity": by 2 sigmoid(w), and w starts
+        at 0, so that the gate changes nothing before training.
     layers : tuple of int
-        Hidden states that are weighted, from 1, in order.
+        The hidden states that are weighted, in order, from 1 (the output of the first block).
     """
 
     rank: int
@@ -50,7 +57,7 @@ class Settings:
 
 
 def lora_config(settings: Settings) -> LoraConfig:
-    """Describe the LoRA to `peft`: every block up to the last state that is weighted."""
+    """Describe the LoRA to `peft`: the same projections in every block up to the last layer that is weighted."""
     return LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -63,7 +70,7 @@ def lora_config(settings: Settings) -> LoraConfig:
 
 
 class Bottleneck(nn.Module):
-    """Down to `width`, ReLU, up again, added to the input; at the start it changes nothing."""
+    """h + W_up relu(W_down h + b_down) + b_up; W_up and b_up start at 0, so it changes nothing before training."""
 
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
@@ -78,38 +85,38 @@ class Bottleneck(nn.Module):
 
 
 class Adapted(nn.Module):
-    """An encoder with its adapters and its head. LoRA is put into the given encoder's own model.
+    """An encoder with its adapters and its head.
 
     Parameters
     ----------
-    encoder : speechsong.Encoder
-        Freshly loaded.
+    encoder : speechsong.encoders.loading.Encoder
+        Freshly loaded: LoRA changes its model in place.
     settings
-        Of the adapters.
+        Of the trained parts.
     classes
-        C.
+        C, the number of emotions.
     seed
-        Of the weights' start.
+        Of the initial weights.
     """
 
     def __init__(self, encoder: Encoder, settings: Settings, classes: int, seed: int) -> None:
         super().__init__()
-        self.source = encoder
+        self.encoder = encoder
         self.layers = settings.layers
-        # no block is run beyond the last state that counts
+        self.gate_is_doubled = settings.gate == "identity"
+        # later blocks are never run
         blocks = self.layers[-1]
-        self.identity = settings.gate == "identity"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = inject_adapter_in_model(lora_config(settings), encoder.model)
+            self.transformer = inject_adapter_in_model(lora_config(settings), encoder.model)
             self.bottleneck = nn.ModuleList(Bottleneck(encoder.width, settings.width) for _ in range(blocks))
-            first = 0.0 if self.identity else 1.0
-            self.gate = nn.ParameterList(nn.Parameter(torch.full((encoder.width,), first)) for _ in range(blocks))
+            initial = 0.0 if self.gate_is_doubled else 1.0
+            self.gate = nn.ParameterList(nn.Parameter(torch.full((encoder.width,), initial)) for _ in range(blocks))
             self.layer_weights = nn.Parameter(torch.zeros(len(self.layers)))
             self.head = nn.Linear(encoder.width, classes)
-        for module in self.encoder.modules():
+        for module in self.transformer.modules():
             if isinstance(module, LoraLayer):
-                # autocast chooses the precision; a cast before it would only cost
+                # autocast chooses the precision; peft's cast before it would only cost time
                 module.cast_input_dtype_enabled = False
         if encoder.family == "wavlm":
             for block in forward.stack(encoder).layers:
@@ -118,47 +125,50 @@ class Adapted(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Adapted:
-        """Set the mode of the trained parts; the frozen encoder never drops or masks anything."""
+        """Set the mode of the trained parts; the frozen encoder stays in evaluation mode, without dropout or masks."""
         super().train(mode)
-        self.encoder.eval()
+        self.transformer.eval()
         return self
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """Name the parameters that are trained; the names start with one of `checkpoints.PARTS`."""
+        """Name the trained parameters, sorted; the first component of each name is one of `checkpoints.PARTS`."""
         named = {}
         for name, parameter in self.named_parameters():
-            if not name.startswith("encoder."):
+            if not name.startswith("transformer."):
                 named[name] = parameter
             elif ".lora_" in name:
-                named["lora." + name.removeprefix("encoder.").replace(".default", "")] = parameter
+                named["lora." + name.removeprefix("transformer.").replace(".default", "")] = parameter
         return {name: named[name] for name in sorted(named)}
 
     def forward(self, clips: list[Clip]) -> torch.Tensor:
-        """Compute the logits (B, C) of B clips given as their windows' fronts."""
+        """Compute logits (B, C), float32, of B clips given as hidden state 0 of their windows (`fronts.Clip`)."""
         windows = [window for clip in clips for window in clip]
         fronts = [state for state, _ in windows]
         average, owner = averages(clips, max(map(len, fronts)), fronts[0].device)
-        states = []
-        for layer, hidden in enumerate(forward.blocks(self.source, fronts, self._after)):
+        means = []
+        for layer, hidden in enumerate(forward.blocks(self.encoder, fronts, self.adapt_output)):
             if layer in self.layers:
-                # averaging commutes with weighting layers; sums over frames stay in float32
+                # in float32, as sums over many frames need it; averaging before weighting gives the same and is cheaper
                 with torch.autocast(hidden.device.type, enabled=False):
-                    states.append(owner @ torch.bmm(average, hidden.float())[:, 0])
+                    means.append(owner @ torch.bmm(average, hidden.float())[:, 0])
             if layer == self.layers[-1]:
                 break
         with torch.autocast(fronts[0].device.type, enabled=False):
-            weighted = torch.einsum("l,lbd->bd", self.layer_weights.softmax(0), torch.stack(states))
+            weighted = torch.einsum("l,lbd->bd", self.layer_weights.softmax(0), torch.stack(means))
             return self.head(weighted)
 
-    def _after(self, layer: int, hidden: torch.Tensor) -> torch.Tensor:
-        factor = torch.sigmoid(self.gate[layer - 1])
-        return self.bottleneck[layer - 1](hidden) * (2 * factor if self.identity else factor)
+    def adapt_output(self, block: int, hidden: torch.Tensor) -> torch.Tensor:
+        """Apply bottleneck and gate to the output (B, T, d) of a block, counted from 1."""
+        factor = torch.sigmoid(self.gate[block - 1])
+        if self.gate_is_doubled:
+            factor = 2 * factor
+        return self.bottleneck[block - 1](hidden) * factor
 
 
 def _wavlm_attention(
     self: nn.Module, hidden: torch.Tensor, mask: torch.Tensor | None, position_bias: torch.Tensor
 ) -> tuple[torch.Tensor, None]:
-    """Attend through the projection modules; WavLM's own code takes their bare weights, so LoRA would do nothing."""
+    """Attend through the projection modules. WavLM's own code reads their bare weights, which bypasses LoRA."""
     size = (*hidden.shape[:2], self.num_heads, self.head_dim)
     query, key, value = (
         project(hidden).view(size).transpose(1, 2) for project in (self.q_proj, self.k_proj, self.v_proj)
@@ -168,10 +178,3 @@ def _wavlm_attention(
         bias = bias.masked_fill(~mask[:, None, None, :], -torch.inf)
     out = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
     return self.out_proj(out.transpose(1, 2).flatten(2)), None
-
-
-def load(model: Adapted, parameters: dict[str, np.ndarray]) -> None:
-    """Set the trained parameters of a model from a checkpoint's, which have the same names."""
-    with torch.no_grad():
-        for name, parameter in model.trained().items():
-            parameter.copy_(torch.from_numpy(np.array(parameters[name])))

@@ -1,4 +1,7 @@
-"""Checkpoints of trained parts: a safetensors file with nothing but what was trained, and a JSON of what it is for."""
+"""Checkpoints: the trained parameters of a stage in a safetensors file, and beside it a JSON that describes them.
+
+The encoder itself is not in the file; the description names it.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from safetensors.numpy import save as save_tensors
 from speechsong import files
 from speechsong.errors import UserError
 
-# where trained parameters belong: the first component of their names
+# what trained parameters are part of: the first component of their names
 PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
 _TEXT, _NUMBER = (str,), (int, float)
-# what a description has to hold, and of which types
+# the keys that every description must have, and their types
 _KEYS = {
     "approach": _TEXT,
     "model": _TEXT,
@@ -26,15 +29,16 @@ _KEYS = {
     "layers": (list,),
     "settings": (dict,),
 }
-# all but log-mel spectra
+# those of all models but log-mel spectra
 _ENCODED = {"family": _TEXT, "weights": _TEXT, "window_seconds": _NUMBER}
 _ENCODER = {"checkpoint": _TEXT, "revision": (str, type(None))}
-# of approach peft
+# those of approach peft, in `settings`
 _ADAPTERS = {"rank": (int,), "alpha": _NUMBER, "targets": (list,), "width": (int,), "gate": _TEXT}
+_RETRAIN = "let `snakemake` train the checkpoint again"
 
 
 def description_of(path: str | Path) -> Path:
-    """Name the JSON beside a checkpoint."""
+    """Return the path of a checkpoint's description: the same with the suffix .json."""
     return Path(path).with_suffix(".json")
 
 
@@ -47,12 +51,19 @@ def write(path: str | Path, parameters: dict[str, np.ndarray], description: dict
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """Read a checkpoint and its description.
+    """Read a checkpoint and its description. Nothing is unpickled, so a malicious file cannot run code.
+
+    Returns
+    -------
+    parameters : dict of ndarray
+        By name.
+    description : dict
+        With the keys and types that later code relies on.
 
     Raises
     ------
     UserError
-        Where one of the two is missing, cut short or something else. Nothing is ever unpickled.
+        If one of the two files is missing, incomplete or of another format.
     """
     beside = description_of(path)
     for needed in (Path(path), beside):
@@ -62,12 +73,12 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
         parameters = load_tensors(Path(path).read_bytes())
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path}: no whole safetensors file ({error}); delete it and let `snakemake` train it again"
+            f"{path}: not a complete safetensors file ({error}); delete it and let `snakemake` train it again"
         ) from error
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{beside}: not valid JSON ({error}); let `snakemake` train the checkpoint again") from error
+        raise UserError(f"{beside}: not valid JSON ({error}); {_RETRAIN}") from error
     _check_types(beside, "", description, _KEYS)
     if description["encoder"].get("control") != "log-mel":
         _check_types(beside, "", description, _ENCODED)
@@ -76,48 +87,75 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
         _check_types(beside, "settings.", description["settings"], _ADAPTERS)
     for key, kind in (("emotions", str), ("layers", int)):
         if not description[key] or not all(isinstance(value, kind) for value in description[key]):
-            raise UserError(f"{beside}: {key} cannot be {description[key]}; let `snakemake` train the checkpoint again")
+            raise UserError(f"{beside}: {key} cannot be {description[key]}; {_RETRAIN}")
     return parameters, description
 
 
-def _check_types(path: Path, prefix: str, found: object, wanted: dict[str, tuple[type, ...]]) -> None:
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: is no JSON object; let `snakemake` train the checkpoint again")
-    missing = [prefix + key for key in wanted if key not in found]
+def _check_types(path: Path, prefix: str, values: object, wanted: dict[str, tuple[type, ...]]) -> None:
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: is not a JSON object; {_RETRAIN}")
+    missing = [prefix + key for key in wanted if key not in values]
     if missing:
-        raise UserError(f"{path}: lacks {', '.join(missing)}; let `snakemake` train the checkpoint again")
+        raise UserError(f"{path}: lacks {', '.join(missing)}; {_RETRAIN}")
     for key, types in wanted.items():
-        if not isinstance(found[key], types):
-            raise UserError(
-                f"{path}: {prefix}{key} cannot be {found[key]!r}; let `snakemake` train the checkpoint again"
-            )
+        if not isinstance(values[key], types):
+            raise UserError(f"{path}: {prefix}{key} cannot be {values[key]!r}; {_RETRAIN}")
 
 
-def identity(encoder: dict) -> dict:
-    """Tell which encoder a checkpoint belongs to, from its entry in the catalogue or from a description."""
+def encoder_identity(encoder: dict) -> dict:
+    """Return the keys that tell encoders apart, of an entry in the config or of a description's `encoder`."""
     return {key: encoder.get(key) for key in ("checkpoint", "revision", "control")}
 
 
 def check(path: str | Path, description: dict, wanted: dict) -> None:
-    """Refuse a checkpoint that was trained with another encoder, for other emotions or by another approach."""
+    """Check that a checkpoint was trained as wanted.
+
+    Parameters
+    ----------
+    path
+        Of the checkpoint, for the message.
+    description
+        Of the checkpoint.
+    wanted
+        Values that keys of the description must have; that of `encoder` is an `encoder_identity`.
+
+    Raises
+    ------
+    UserError
+        At the first difference.
+    """
     for key, value in wanted.items():
-        found = identity(description[key]) if key == "encoder" else description.get(key)
-        if found != value:
-            what = "encoder's digest" if key == "weights" else key
-            raise UserError(f"{path}: its {what} is {found}, not {value}; delete it and let `snakemake` train it again")
+        actual = encoder_identity(description[key]) if key == "encoder" else description.get(key)
+        if actual != value:
+            label = "encoder weights" if key == "weights" else key
+            raise UserError(
+                f"{path}: was trained with {label} {actual}, not {value}; delete it and let `snakemake` train it again"
+            )
 
 
 def check_shapes(path: str | Path, parameters: dict, wanted: dict) -> None:
-    """Refuse parameters whose names or shapes are not the wanted ones; both map names to arrays."""
+    """Check names and shapes of a checkpoint's parameters against a model's.
+
+    Parameters
+    ----------
+    path
+        Of the checkpoint, for the message.
+    parameters, wanted
+        Map names to anything with a shape.
+
+    Raises
+    ------
+    UserError
+        At the first difference.
+    """
+    cause = "the checkpoint belongs to another encoder or other settings"
     if parameters.keys() != wanted.keys():
-        odd = min(parameters.keys() ^ wanted.keys())
-        raise UserError(f"{path}: {odd} is on one side only; the checkpoint is of another encoder or other settings")
+        name = min(parameters.keys() ^ wanted.keys())
+        raise UserError(f"{path}: {name} {'is not expected' if name in parameters else 'is missing'}; {cause}")
     for name, parameter in parameters.items():
-        if tuple(parameter.shape) != tuple(wanted[name].shape):
-            raise UserError(
-                f"{path}: {name} has shape {tuple(parameter.shape)}, not {tuple(wanted[name].shape)}; "
-                "the checkpoint is of another encoder or other settings"
-            )
+        shape, expected = tuple(parameter.shape), tuple(wanted[name].shape)
+        if shape != expected:
+            raise UserError(f"{path}: {name} has shape {shape}, not {expected}; {cause}")
 
 
 def count(parameters: dict) -> dict[str, int]:

@@ -1,32 +1,45 @@
-"""What a stage learns from: the clips, classes, parts and inputs of each of its domains."""
+"""What a stage learns from: the clips, classes, split and inputs of each of its domains."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from speechsong.adaptation import fronts
+from speechsong.adaptation.fronts import Fronts
 from speechsong.adaptation.stages import Stage
 from speechsong.corpora.recordings import Recording
 from speechsong.corpora.splits import PARTS
-from speechsong.embeddings.features import Split, read_split
-from speechsong.embeddings.store import read_maker, read_pooled
+from speechsong.embeddings import features
+from speechsong.embeddings.features import Split
+from speechsong.embeddings.store import arrange, read_maker
+from speechsong.encoders.loading import Encoder
 from speechsong.errors import UserError
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The n clips of one domain: names, classes (n,), parts, what the learner makes logits from, and its encoder.
+    """The clips of one domain.
 
-    The encoder is told by its family and the digest of its weights, both None for log-mel spectra.
+    Attributes
+    ----------
+    clips : list of n str
+        Names of the clips.
+    answers : ndarray (n,), int
+        Their classes.
+    split : Split
+        Rows of its parts, and the seed.
+    inputs : ndarray or Fronts
+        What the learner computes logits from: clip means, or the fronts of recordings.
+    maker : dict
+        Tells the encoder, by its family and the digest of its weights; both are None for log-mel spectra.
     """
 
     clips: list[str]
     answers: np.ndarray
     split: Split
-    inputs: object
+    inputs: np.ndarray | Fronts
     maker: dict[str, str | None]
 
 
@@ -36,52 +49,63 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
     Parameters
     ----------
     stage
+        Names the model, layers and emotions.
     embeddings
-        For each domain of the stage its embedding files: layer by layer, in each the emotions in order.
+        The embedding files of each domain of the stage: one for each layer and emotion.
 
     Returns
     -------
     dict of Domain
-        Inputs are clip means, float32: (n, d) averaged over the layers for baseline, (n, N, d) otherwise.
+        Inputs are clip means, float32: (n, d) averaged over the layers for baseline, (n, N, d) for ws.
 
     Raises
     ------
     UserError
-        Where a mean is not finite, or the files were made with different weights.
+        If the files are not those of the stage (`store.arrange`), were made with different weights or of different
+        clips, or hold a mean that is not finite.
     """
+    maker = _read_common_maker([path for paths in embeddings.values() for path in paths])
     domains = {}
-    first, *others = itertools.chain.from_iterable(embeddings.values())
+    for name, paths in embeddings.items():
+        arranged = arrange(paths, model=stage.model, domain=name, layers=stage.layers, emotions=stage.emotions)
+        layers = [features.read(arranged[layer]) for layer in stage.layers]
+        first, *others = layers
+        for layer, other in zip(stage.layers[1:], others, strict=True):
+            if other.clips != first.clips:
+                raise UserError(
+                    f"{Path(paths[0]).parents[1]}: layers {stage.layers[0]} and {layer} are of different clips; delete "
+                    "the folder and run again"
+                )
+        means = [layer.means for layer in layers]
+        inputs = np.mean(means, axis=0) if stage.approach == "baseline" else np.stack(means, axis=1)
+        domains[name] = _domain(stage, name, first.clips, first.labels, inputs, maker)
+    return domains
+
+
+def _read_common_maker(paths: list[str]) -> dict[str, str | None]:
+    first, *others = paths
     maker = read_maker(first)
     for path in others:
         if read_maker(path) != maker:
             raise UserError(f"{path}: was made with other weights than {first}; delete both and run again")
-    for name, paths in embeddings.items():
-        per = len(stage.emotions)
-        layers = []
-        for i in range(0, len(paths), per):
-            parts = [read_pooled(path) for path in paths[i : i + per]]
-            for path, (_, pooled) in zip(paths[i : i + per], parts, strict=True):
-                if not np.isfinite(pooled).all():
-                    raise UserError(f"{path}: holds features that are not finite; delete the file and run again")
-            layers.append(np.concatenate([pooled for _, pooled in parts]))
-        clips = [clip for some, _ in parts for clip in some]
-        answers = np.repeat(np.arange(per), [len(some) for some, _ in parts])
-        inputs = np.mean(layers, axis=0) if stage.approach == "baseline" else np.stack(layers, axis=1)
-        domains[name] = _domain(stage, name, clips, answers, inputs, maker)
-    return domains
+    return maker
 
 
-def recorded_domains(stage: Stage, encoder, recordings: dict[str, list[Recording]], limit: float) -> dict[str, Domain]:
+def recorded_domains(
+    stage: Stage, encoder: Encoder, recordings: dict[str, list[Recording]], limit: float
+) -> dict[str, Domain]:
     """List what peft learns from.
 
     Parameters
     ----------
     stage
-    encoder : speechsong.encoders.Encoder
+        Names the emotions and the domain that is trained on.
+    encoder
+        What computes the fronts.
     recordings
         Of each domain of the stage.
     limit
-        Bytes of fronts that are kept in memory, over all domains.
+        Bytes of fronts that are kept in memory.
 
     Returns
     -------
@@ -89,24 +113,31 @@ def recorded_domains(stage: Stage, encoder, recordings: dict[str, list[Recording
         Inputs are `fronts.Fronts`.
     """
     domains = {}
-    for name, some in recordings.items():
-        # the domain that is trained on comes first and may take it all: the other one is only tested once
-        kept = fronts.Fronts(encoder, [r.path for r in some], limit if name == stage.domains[0] else 0)
-        answers = np.array([stage.emotions.index(r.emotion) for r in some])
+    for name, listed in recordings.items():
+        # all the memory is for the domain that is trained on: the other one is tested only once
+        inputs = Fronts(encoder, [r.path for r in listed], limit if name == stage.domains[0] else 0)
+        answers = np.array([stage.emotions.index(r.emotion) for r in listed])
         maker = {"family": encoder.family, "weights": encoder.weights}
-        domains[name] = _domain(stage, name, [r.clip_id for r in some], answers, kept, maker)
+        domains[name] = _domain(stage, name, [r.clip_id for r in listed], answers, inputs, maker)
     return domains
 
 
-def _domain(stage: Stage, name: str, clips: list[str], answers: np.ndarray, inputs: object, maker: dict) -> Domain:
-    split = read_split(stage.split, name, {clip: i for i, clip in enumerate(clips)}, stage.seed)
-    # by name, so that an approach does not depend on the order in which clips are stored
+def _domain(
+    stage: Stage,
+    name: str,
+    clips: list[str],
+    answers: np.ndarray,
+    inputs: np.ndarray | Fronts,
+    maker: dict[str, str | None],
+) -> Domain:
+    split = features.read_split(stage.split, name, {clip: i for i, clip in enumerate(clips)}, stage.seed)
+    # sorted by name, so that no approach depends on the order in which clips are stored
     parts = (split.train, split.validation, split.test)
     by_name = [np.array(sorted(rows, key=lambda row: clips[row]), dtype=int) for rows in parts]
     for part, rows in zip(PARTS, by_name, strict=True):
-        have = set(answers[rows])
+        present = set(answers[rows])
         for k, emotion in enumerate(stage.emotions):
-            if k not in have:
+            if k not in present:
                 raise UserError(
                     f"{stage.split}: domain `{name}` has no clip of `{emotion}` in its {part} part; add recordings, "
                     "leave the emotion out of `emotions`, or change `split`"

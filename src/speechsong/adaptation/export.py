@@ -1,4 +1,4 @@
-"""Using what adaptation trained: naming the emotions in recordings, and LoRA in the format of `peft`."""
+"""Using a checkpoint elsewhere: the emotions in recordings by what it learnt, and its LoRA in the format of `peft`."""
 
 from __future__ import annotations
 
@@ -22,22 +22,19 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
     checkpoint
         Of approach peft.
     folder
-        Where the two files go.
+        Where the two files go; made if need be.
 
     Returns
     -------
     str
-        What was written and what is not in it.
+        Lines that say what was written, what is not in it, and how to load it.
 
     Raises
     ------
     UserError
-        Where the checkpoint has no LoRA or cannot be read.
+        If the checkpoint cannot be read or has no LoRA, or the files cannot be written.
     """
     from safetensors.numpy import save
-
-    from speechsong.adaptation import adapters
-    from speechsong.encoders import loading
 
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -46,68 +43,81 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
     lora = {name.removeprefix("lora."): value for name, value in parameters.items() if name.startswith("lora.")}
     if not lora:
         raise UserError(f"{checkpoint}: holds no LoRA ({description['approach']}); export one of approach peft")
-    # `peft` wraps the whole model; our Whisper is the encoder alone
-    whisper = not any(name.startswith("encoder.") for name in lora)
-    prefix = "base_model.model." + ("encoder." if whisper else "")
-    settings = description["settings"]
-    config = adapters.lora_config(
-        adapters.Settings(
-            **{key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")},
-            layers=tuple(description["layers"]),
-        )
-    )
-    random = description["encoder"].get("control") == "random"
-    if not random:
+    # `peft` wraps the whole model; if that has a decoder, ours is only its encoder
+    prefix = "base_model.model." + ("encoder." if FAMILIES[description["family"]].has_decoder else "")
+    with files.atomic(folder / "adapter_model.safetensors") as temporary:
+        temporary.write_bytes(save({prefix + name: value for name, value in lora.items()}, metadata={"format": "pt"}))
+    with files.atomic(folder / "adapter_config.json") as temporary:
+        config = json.dumps(_peft_config(description), indent=2, sort_keys=True)
+        temporary.write_text(config + "\n", encoding="utf-8")
+    return _how_to_load(folder, description, checkpoints.count(parameters), len(lora) // 2)
+
+
+def _peft_config(description: dict) -> dict:
+    """Make the content of adapter_config.json."""
+    from speechsong.adaptation import adapters
+
+    config = adapters.lora_config(_adapter_settings(description))
+    if not _is_random(description):
         config.base_model_name_or_path = description["encoder"]["checkpoint"]
         config.revision = description["encoder"]["revision"]
     config.inference_mode = True
-    if whisper:
+    if FAMILIES[description["family"]].has_decoder:
         # the decoder's projections have the same names
         names = "|".join(sorted(config.target_modules))
         blocks = "|".join(map(str, config.layers_to_transform))
         config.target_modules = rf"(.*\.)?encoder\.layers\.({blocks})\.self_attn\.({names})"
         config.layers_to_transform = config.layers_pattern = None
-    with files.atomic(folder / "adapter_model.safetensors") as temporary:
-        temporary.write_bytes(save({prefix + name: value for name, value in lora.items()}, metadata={"format": "pt"}))
-    content = {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
-    with files.atomic(folder / "adapter_config.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    counts = checkpoints.count(parameters)
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.to_dict().items()}
+
+
+def _how_to_load(folder: Path, description: dict, counts: dict[str, int], projections: int) -> str:
+    from speechsong.encoders import loading
+
+    kind, random = FAMILIES[description["family"]], _is_random(description)
     absent = [f"{part} ({counts[part]:,} numbers)" for part in checkpoints.PARTS if part != "lora" and counts[part]]
-    base, model = description["encoder"]["checkpoint"], f"{FAMILIES[description['family']]}Model"
-    loaded = f"{model}(its config)" if random else f"{model}.from_pretrained(...)"
+    model = f"{kind.prefix}Model"
+    base = f"{model}(its config)" if random else f"{model}.from_pretrained(...)"
+    trained_on = description["encoder"]["checkpoint"] + (" with random weights" if random else "")
     lines = [
-        f"{folder}: LoRA of {len(lora) // 2} projections for {base}{' with random weights' if random else ''}",
-        f"Not in it: {', '.join(absent)}; `speechsong predict` has them all",
-        f"Load it onto transformers.{model}: PeftModel.from_pretrained({loaded}, {str(folder)!r})",
+        f"{folder}: LoRA of {projections} projections for {trained_on}",
+        f"Not in it: {', '.join(absent)}; `speechsong predict` uses them all",
+        f"Load it onto transformers.{model}: PeftModel.from_pretrained({base}, {str(folder)!r})",
     ]
     if random:
-        lines.append(f"The weights are those of {loaded} after torch.manual_seed({loading.RANDOM_SEED})")
-    if description["family"] == "wavlm":
-        lines.append("transformers' WavLM reads bare weights: call merge_adapter() after PeftModel.from_pretrained")
+        lines.append(f"The weights are those of {base} after torch.manual_seed({loading.RANDOM_SEED})")
+    if kind.reads_bare_weights:
+        lines.append(f"{model} reads bare weights: call merge_adapter() after PeftModel.from_pretrained")
     return "\n".join(lines)
 
 
+def _is_random(description: dict) -> bool:
+    return description["encoder"].get("control") == "random"
+
+
 def predict(checkpoint: str | Path, audio: list[str], folder: str | Path | None = None) -> tuple[list[str], np.ndarray]:
-    """Compute how likely each emotion is.
+    """Compute how likely each emotion is in recordings.
 
     Parameters
     ----------
     checkpoint
+        Of any approach.
     audio
-        n recordings.
+        Paths of n recordings.
     folder
-        Of the encoder; None for where it was at training, or where the workflow keeps it.
+        Of the encoder. None if it is where it was at training, or where the workflow keeps it.
 
     Returns
     -------
     emotions : list of C str
-    probabilities : ndarray (n, C)
+        Names of the classes.
+    probabilities : ndarray (n, C), float64
+        One row per recording; each adds up to 1.
 
     Raises
     ------
     UserError
-        Where checkpoint, encoder or a recording cannot be used.
+        If the checkpoint, the encoder or a recording cannot be used.
     """
     parameters, description = checkpoints.read(checkpoint)
     if description["encoder"].get("control") == "log-mel":
@@ -116,31 +126,34 @@ def predict(checkpoint: str | Path, audio: list[str], folder: str | Path | None 
         pooled = np.stack([logmel.summary(logmel.frames(path))[None] for path in audio])
         logits = _classify(checkpoint, parameters, description, pooled)
     else:
-        logits = _encode(checkpoint, parameters, description, audio, folder)
+        logits = _encode_and_classify(checkpoint, parameters, description, audio, folder)
     logits = np.array(logits, dtype=float)
-    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return description["emotions"], chances / chances.sum(axis=1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return description["emotions"], exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _encode(
+def _adapter_settings(description: dict):
+    """Make the `adapters.Settings` of a checkpoint of approach peft."""
+    from speechsong.adaptation import adapters
+
+    settings = {key: description["settings"][key] for key in ("rank", "alpha", "targets", "width", "gate")}
+    return adapters.Settings(**settings, layers=tuple(description["layers"]))
+
+
+def _encode_and_classify(
     checkpoint: str | Path, parameters: dict, description: dict, audio: list[str], folder: str | Path | None
 ) -> np.ndarray:
+    """Compute logits (n, C) of recordings by a checkpoint that has an encoder."""
     import torch
 
-    from speechsong.adaptation import adapters, fronts
+    from speechsong.adaptation import adapters, fronts, learners
     from speechsong.encoders import loading
 
     folder = Path(folder or _encoder_folder(checkpoint, description))
     if not (folder / "config.json").is_file():
         raise UserError(f"--encoder {folder}: holds no config.json; name a folder in transformers' layout")
-    encoder = loading.load(
-        folder,
-        name=description["model"],
-        layers=None,
-        window_seconds=description["window_seconds"],
-        device="auto",
-        random=description["encoder"].get("control") == "random",
-    )
+    entry = description["encoder"] | {"window_seconds": description["window_seconds"]}
+    encoder = loading.load_entry(folder, description["model"], entry, "auto")
     if (encoder.family, encoder.weights) != (description["family"], description["weights"]):
         trained = f"{description['encoder']['checkpoint']} ({description['family']}, weights {description['weights']})"
         raise UserError(
@@ -151,39 +164,38 @@ def _encode(
     if description["approach"] != "peft":
         means = [fronts.clip_means(encoder, fronts.front(encoder, path), layers) for path in audio]
         return _classify(checkpoint, parameters, description, np.stack(means))
-    settings = description["settings"]
-    options = {key: settings[key] for key in ("rank", "alpha", "targets", "width", "gate")}
-    classes = len(description["emotions"])
-    model = adapters.Adapted(encoder, adapters.Settings(**options, layers=tuple(layers)), classes, 0)
+    model = adapters.Adapted(encoder, _adapter_settings(description), len(description["emotions"]), seed=0)
     checkpoints.check_shapes(checkpoint, parameters, model.trained())
-    adapters.load(model, parameters)
+    learners.load(model, parameters)
     with torch.no_grad():
         return np.stack([model([fronts.front(encoder, path)])[0].cpu().numpy() for path in audio])
 
 
 def _classify(checkpoint: str | Path, parameters: dict, description: dict, means: np.ndarray) -> np.ndarray:
-    """Compute logits of clip means (n, N, d) by a checkpoint of approach baseline or ws."""
-    from speechsong.adaptation.learners import LinearLearner
-    from speechsong.adaptation.stages import Training
+    """Compute logits (n, C) of clip means (n, N, d) by a checkpoint of approach baseline or ws."""
+    import torch
+
+    from speechsong.adaptation import learners
 
     _, layers, width = means.shape
     weighted = description["approach"] == "ws"
-    learner = LinearLearner(weighted, width, len(description["emotions"]), layers, Training(1, 1, 0, 1), 0)
-    checkpoints.check_shapes(checkpoint, parameters, learner.named)
-    learner.load(parameters)
-    return learner.classify(means if weighted else means.mean(axis=1))
+    model = learners.LinearClassifier(width, len(description["emotions"]), layers if weighted else None)
+    checkpoints.check_shapes(checkpoint, parameters, model.trained())
+    learners.load(model, parameters)
+    with torch.no_grad():
+        return model(torch.from_numpy(means if weighted else means.mean(axis=1))).numpy()
 
 
 def _encoder_folder(checkpoint: str | Path, description: dict) -> Path:
     from speechsong.encoders.hub import hub_folder
 
     name, revision = description["encoder"]["checkpoint"], description["encoder"]["revision"]
-    places = [Path(name)]
+    folders = [Path(name)]
     if revision:
-        # a local folder may have inherited a revision
+        # a local folder may have inherited a revision; its name is none of the hub then
         with contextlib.suppress(UserError):
-            places.append(hub_folder("data/encoders", name, revision))
-    for place in places:
-        if (place / "config.json").is_file():
-            return place
+            folders.append(hub_folder("data/encoders", name, revision))
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            return folder
     raise UserError(f"{checkpoint}: its encoder {name} is not here; name its folder with --encoder")

@@ -1,4 +1,4 @@
-"""Fronts: what the frozen part of an encoder before its first block gives, computed once for each clip."""
+"""Fronts: the output of the frozen part of an encoder before its first block, computed once for each clip."""
 
 from __future__ import annotations
 
@@ -9,14 +9,30 @@ import torch
 from speechsong.corpora import audio
 from speechsong.encoders import forward
 from speechsong.encoders.loading import Encoder
-from speechsong.errors import UserError
 
-# windows of one clip: hidden state 0 (T, d) of each, and how many of its frames count
+# the windows of one clip: hidden state 0 (T, d) of each, and how many of its frames are of the window
 Clip = list[tuple[torch.Tensor, int]]
 
 
 def averages(clips: list[Clip], longest: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (W, 1, T) of the frames of W windows and (B, W) of the windows of B clips: their mean over frames."""
+    """Make weights that average the frames of each clip.
+
+    Parameters
+    ----------
+    clips
+        B clips, with W windows in all.
+    longest
+        T, the frames of the longest window.
+    device
+        Where the weights are to be.
+
+    Returns
+    -------
+    average : Tensor (W, 1, T), float32
+        Weights of the frames of each window, which add up to 1 over a clip.
+    owner : Tensor (B, W), float32
+        1 for the windows of each clip.
+    """
     average = torch.zeros(sum(map(len, clips)), 1, longest)
     owner = torch.zeros(len(clips), len(average))
     row = 0
@@ -30,15 +46,16 @@ def averages(clips: list[Clip], longest: int, device: torch.device) -> tuple[tor
 
 
 class Fronts:
-    """The part of the encoder before its first block, clip by clip, kept in memory up to a limit.
+    """The fronts of recordings, kept in memory up to a limit.
 
     Parameters
     ----------
-    encoder : speechsong.Encoder
-    paths : list of str
-        Recordings.
-    limit : float
-        Bytes to keep; what is beyond is computed whenever it is asked for.
+    encoder
+        What computes them.
+    paths
+        Of the recordings.
+    limit
+        Bytes to keep. Fronts beyond it are computed whenever they are asked for.
     """
 
     def __init__(self, encoder: Encoder, paths: list[str], limit: float) -> None:
@@ -47,17 +64,17 @@ class Fronts:
         self.lengths: dict[int, float] = {}
 
     def seconds(self, i: int) -> float:
-        """Return how long recording i is, as its header says."""
+        """Return the length of recording i in seconds, as its header says."""
         if i not in self.lengths:
             try:
                 self.lengths[i] = soundfile.info(self.paths[i]).duration
             except (soundfile.LibsndfileError, RuntimeError):
-                # raises what a user understands
+                # raises a UserError that says what is wrong
                 self.lengths[i] = len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
         return self.lengths[i]
 
     def __getitem__(self, i: int) -> Clip:
-        """Return the windows of recording i."""
+        """Return the front of each window of recording i."""
         if i in self.kept:
             return self.kept[i]
         clip = front(self.encoder, self.paths[i])
@@ -70,25 +87,19 @@ class Fronts:
 
 @torch.no_grad()
 def front(encoder: Encoder, path: str) -> Clip:
-    """Read a recording and compute hidden state 0 of its windows.
+    """Read a recording and compute the front of each of its windows.
 
     Raises
     ------
     UserError
-        Where the recording cannot be used.
+        If the recording cannot be used, or is too short for a frame.
     """
-    samples = audio.load(path, encoder.rate)
-    if len(samples) < encoder.least:
-        raise UserError(
-            f"{path}: {len(samples) / encoder.rate:.4f} s is too short for one frame of `{encoder.name}` "
-            f"({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
-        )
-    return [forward.front(encoder, window) for window in forward.prepare(encoder, samples)]
+    return [forward.front(encoder, window) for window in forward.prepare(encoder, forward.read(encoder, path))]
 
 
 @torch.no_grad()
 def clip_means(encoder: Encoder, clip: Clip, layers: list[int]) -> np.ndarray:
-    """Compute the mean (N, d) over a clip's frames of those hidden states of the encoder, as extraction does."""
+    """Compute the means (N, d), float32, of N hidden states over a clip's frames, as extraction does."""
     states = list(forward.blocks(encoder, [state for state, _ in clip]))
     average, owner = averages([clip], max(len(state) for state, _ in clip), encoder.device)
     return torch.cat([owner @ torch.bmm(average, states[layer])[:, 0] for layer in layers]).cpu().numpy()

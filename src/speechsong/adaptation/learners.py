@@ -1,4 +1,8 @@
-"""Learners: what is trained in a stage, with its optimiser."""
+"""What a stage trains: a model and the optimiser that updates it.
+
+There are two models: `LinearClassifier` for baseline and ws, `adapters.Adapted` for peft. Both are PyTorch modules that
+compute the logits of a batch of clips and name their trained parameters by `trained()`. `Learner` trains either.
+"""
 
 from __future__ import annotations
 
@@ -6,233 +10,181 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import torch
+from torch import nn
 
 from speechsong.adaptation.domains import Domain
+from speechsong.adaptation.fronts import Clip, Fronts
 from speechsong.adaptation.stages import Stage, Training
 from speechsong.errors import UserError
-from speechsong.probes.train import AdamW, start
 
 
-class LinearLearner:
-    """A linear classifier on clip means, whose layers are weighted by a softmax that is learnt, or just averaged.
+class LinearClassifier(nn.Module):
+    """A linear classifier of clip means, whose layers may be weighted by a learnt softmax.
 
     Parameters
     ----------
-    weighted
-        Whether the weights of the layers are learnt.
-    width, classes, layers
-        d, C and N.
-    training
+    width
+        d, the size of a hidden state.
+    classes
+        C, the number of emotions.
+    layers : int or None
+        N, the number of layers to weight (ws). None if the means are averaged over the layers already (baseline).
     seed
-        Of the weights' start.
+        Of the head's initial weights, uniform within 1/sqrt(d). Layer weights start at 0: all layers count the same.
     """
 
-    def __init__(self, weighted: bool, width: int, classes: int, layers: int, training: Training, seed: int) -> None:
-        self.weighted, self.classes = weighted, classes
-        # one vector of all parameters, so that the optimiser has one thing to do
-        self.flat = np.zeros(classes * (width + 1) + (layers if weighted else 0), np.float32)
-        self.named = _views(self.flat, classes, width, weighted)
-        weight, bias = start(width, classes, np.random.default_rng(seed))
-        self.named["head.weight"][:], self.named["head.bias"][:] = weight.T, bias
-        self.optimiser = AdamW(self.flat[None, :, None], training)
-        self.gradient = np.zeros_like(self.flat)
-        self.slopes = _views(self.gradient, classes, width, weighted)
+    def __init__(self, width: int, classes: int, layers: int | None, seed: int = 0) -> None:
+        super().__init__()
+        self.layer_weights = None if layers is None else nn.Parameter(torch.zeros(layers))
+        self.head = nn.Linear(width, classes)
+        # PyTorch's own distribution, but drawn by NumPy: a probe with the same seed starts there too
+        rng, bound = np.random.default_rng(seed), width**-0.5
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(rng.uniform(-bound, bound, (width, classes)).T))
+            self.head.bias.copy_(torch.from_numpy(rng.uniform(-bound, bound, classes)))
 
-    def lengths(self, domain: Domain, rows: np.ndarray) -> None:
-        """Clip means have no length."""
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Name the parameters: head.weight (C, d), head.bias (C,) and, in ws, layer_weights (N,)."""
+        return dict(self.named_parameters())
 
-    def epoch(self, domain: Domain, drawn: list[np.ndarray]) -> float:
-        """Take a step a batch; return the mean of their losses."""
-        losses = [self._step(domain.inputs[rows], domain.answers[rows]) for rows in drawn]
-        return float(np.mean(losses))
-
-    def _step(self, inputs: np.ndarray, answers: np.ndarray) -> float:
-        pooled, shares = self._pool(inputs)
-        each = np.arange(len(answers))
-        logits = pooled @ self.named["head.weight"].T + self.named["head.bias"]
-        logits -= logits.max(axis=1, keepdims=True)
-        chances = np.exp(logits)
-        total = chances.sum(axis=1, keepdims=True)
-        loss = (np.log(total[:, 0]) - logits[each, answers]).mean()
-        # the gradient of the mean cross-entropy at the logits
-        slope = chances / total
-        slope[each, answers] -= 1
-        slope /= np.float32(len(answers))
-        np.matmul(slope.T, pooled, out=self.slopes["head.weight"])
-        slope.sum(axis=0, out=self.slopes["head.bias"])
-        if self.weighted:
-            back = slope @ self.named["head.weight"]
-            at_shares = (inputs @ back[:, :, None]).sum(axis=0)[:, 0]
-            self.slopes["layer_weights"][:] = shares * (at_shares - shares @ at_shares)
-        self.optimiser.step(self.flat[None, :, None], self.gradient[None, :, None])
-        return loss
-
-    def _pool(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        if not self.weighted:
-            return inputs, None
-        shares = np.exp(self.named["layer_weights"] - self.named["layer_weights"].max())
-        shares /= shares.sum()
-        return shares @ inputs, shares
-
-    def logits(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
-        """Compute logits (len(rows), C)."""
-        return self.classify(domain.inputs[rows])
-
-    def classify(self, inputs: np.ndarray) -> np.ndarray:
-        """Compute logits (n, C) of clip means (n, N, d), or (n, d) where layers are just averaged."""
-        return self._pool(inputs)[0] @ self.named["head.weight"].T + self.named["head.bias"]
-
-    def parameters(self) -> dict[str, np.ndarray]:
-        """Copy the parameters."""
-        return {name: value.copy() for name, value in self.named.items()}
-
-    def optimised(self) -> dict[str, np.ndarray]:
-        """Return the parameters that training changes."""
-        return self.named
-
-    def load(self, parameters: dict[str, np.ndarray]) -> None:
-        """Set the parameters."""
-        for name, value in self.named.items():
-            value[...] = parameters[name]
-
-    def moments(self) -> dict[str, np.ndarray]:
-        """Return the state of the optimiser."""
-        return {"first": self.optimiser.first, "second": self.optimiser.second, "steps": self.optimiser.steps}
-
-    def set_moments(self, moments: dict[str, np.ndarray]) -> None:
-        """Set the state of the optimiser."""
-        for name, value in self.moments().items():
-            value[...] = moments[name]
+    def forward(self, means: torch.Tensor) -> torch.Tensor:
+        """Compute logits (B, C) of clip means, float32: (B, N, d) in ws, (B, d) in baseline."""
+        if self.layer_weights is not None:
+            shares = self.layer_weights.softmax(0).expand(len(means), 1, -1)
+            # as a product of batches: einsum copies the means first
+            means = torch.bmm(shares, means).squeeze(1)
+        return self.head(means)
 
 
-def _views(flat: np.ndarray, classes: int, width: int, weighted: bool) -> dict[str, np.ndarray]:
-    weight, bias, layers = np.split(flat, [classes * width, classes * (width + 1)])
-    named = {"head.weight": weight.reshape(classes, width), "head.bias": bias}
-    return named | {"layer_weights": layers} if weighted else named
+class Learner:
+    """A model with its optimiser, AdamW (Loshchilov and Hutter 2019) with PyTorch's betas and epsilon.
 
-
-class PeftLearner:
-    """An adapted encoder on fronts; bf16 autocast on a GPU, float32 on a CPU.
-
-    On a CPU the same run gives the same bits; a GPU may add up in another order.
+    It computes in float32 on a CPU, and under bfloat16 autocast on a GPU. On a CPU the same run gives the same bits; a
+    GPU may add up in another order.
 
     Parameters
     ----------
-    model : speechsong.adapters.Adapted
+    model : LinearClassifier or speechsong.adaptation.adapters.Adapted
+        Its trained parameters are updated, except those that do not require a gradient.
     training
-        With `freeze_gate` the gates stay as they are.
+        Learning rate, weight decay and batch size.
     """
 
-    def __init__(self, model, training: Training) -> None:
-        import torch
-
-        self.model, self.size = model, training.batch_size
-        self.device = model.source.device
-        self.named = model.trained()
-        if training.freeze_gate:
-            for name, parameter in self.named.items():
-                parameter.requires_grad_(not name.startswith("gate."))
+    def __init__(self, model: nn.Module, training: Training) -> None:
+        self.model = model
+        self.batch_size = training.batch_size
+        self.device = model.head.weight.device
         self.optimiser = torch.optim.AdamW(
-            self.optimised().values(), training.learning_rate, weight_decay=training.weight_decay, fused=True
+            self.updated().values(), training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
 
-    def lengths(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
-        """Return how long clips are, in seconds."""
-        return np.array([domain.inputs.seconds(row) for row in rows])
+    def updated(self) -> dict[str, nn.Parameter]:
+        """Name the parameters that the optimiser updates: all trained ones but frozen gates."""
+        return {name: parameter for name, parameter in self.model.trained().items() if parameter.requires_grad}
 
-    def _forward(self, domain: Domain, rows: np.ndarray):
-        import torch
+    def train_epoch(self, domain: Domain, batches: list[np.ndarray]) -> float:
+        """Take one step per batch (rows of the domain); return the mean of the batches' losses."""
+        total = torch.zeros((), device=self.device)
+        with self._explained_memory():
+            for rows in batches:
+                answers = torch.from_numpy(domain.answers[rows]).to(self.device)
+                loss = nn.functional.cross_entropy(self.batch_logits(domain, rows), answers)
+                self.optimiser.zero_grad()
+                loss.backward()
+                self.optimiser.step()
+                # added up on the device: reading it at every step would make a GPU wait
+                total += loss.detach()
+        return float(total) / len(batches)
 
-        # outside: the frozen front is float32, and kept as it is
-        clips = [domain.inputs[row] for row in rows]
+    def logits(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
+        """Compute logits (len(rows), C), float32, of any number of clips, in batches of similar lengths."""
+        lengths = clip_lengths(domain, rows)
+        order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
+        logits = np.empty((len(rows), self.model.head.out_features), np.float32)
+        with torch.no_grad(), self._explained_memory():
+            for first in range(0, len(rows), self.batch_size):
+                batch = order[first : first + self.batch_size]
+                logits[batch] = self.batch_logits(domain, rows[batch]).float().cpu().numpy()
+        return logits
+
+    def batch_logits(self, domain: Domain, rows: np.ndarray) -> torch.Tensor:
+        """Compute logits (len(rows), C) of one batch of clips."""
+        # not under autocast: the frozen front is computed, and kept, in float32
+        clips = _read_clips(domain, rows)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             return self.model(clips)
 
-    @contextmanager
-    def _memory(self) -> Iterator[None]:
-        import torch
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copy the trained parameters, by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.model.trained().items()}
 
-        # no smaller batches behind the user's back: their size is part of what is learnt, and it is in the checkpoint
+    def load(self, parameters: dict[str, np.ndarray]) -> None:
+        """Set the trained parameters."""
+        load(self.model, parameters)
+
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """Copy the optimiser's state: "0.exp_avg" is the moving average of parameter 0's gradient, and so on."""
+        return {
+            f"{number}.{name}": value.cpu().numpy().copy()
+            for number, state in self.optimiser.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+
+    def load_optimiser_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Set the optimiser's state from what `optimiser_state` returned."""
+        state_dict = self.optimiser.state_dict()
+        for key, value in arrays.items():
+            number, name = key.split(".")
+            state_dict["state"].setdefault(int(number), {})[name] = torch.from_numpy(np.array(value))
+        self.optimiser.load_state_dict(state_dict)
+
+    @contextmanager
+    def _explained_memory(self) -> Iterator[None]:
+        # no second try with smaller batches: their size is part of what is learnt, and stated in the checkpoint
         try:
             yield
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"the GPU's memory does not hold {self.size} clips and what is kept for them; lower `adapt.batch_size` "
-                "or `adapt.cache_gb`, or let nothing else use the GPU and run again"
+                f"the GPU's memory does not hold {self.batch_size} clips and what is kept for them; lower "
+                "`adapt.batch_size` or `adapt.cache_gb`, or let nothing else use the GPU and run again"
             ) from error
 
-    def epoch(self, domain: Domain, drawn: list[np.ndarray]) -> float:
-        """Take a step a batch; return the mean of their losses."""
-        import torch
 
-        total = torch.zeros((), device=self.device)
-        for rows in drawn:
-            with self._memory():
-                answers = torch.from_numpy(domain.answers[rows]).to(self.device)
-                loss = torch.nn.functional.cross_entropy(self._forward(domain, rows), answers)
-                self.optimiser.zero_grad()
-                loss.backward()
-                self.optimiser.step()
-            # read once an epoch: a GPU is not to wait for Python
-            total += loss.detach()
-        return float(total) / len(drawn)
-
-    def logits(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
-        """Compute logits (len(rows), C), in batches of like lengths."""
-        import torch
-
-        order = np.argsort(self.lengths(domain, rows), kind="stable")
-        found = np.empty((len(rows), self.model.head.out_features), np.float32)
-        with torch.no_grad(), self._memory():
-            for first in range(0, len(order), self.size):
-                some = order[first : first + self.size]
-                found[some] = self._forward(domain, rows[some]).float().cpu().numpy()
-        return found
-
-    def parameters(self) -> dict[str, np.ndarray]:
-        """Copy the parameters."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.named.items()}
-
-    def optimised(self) -> dict:
-        """Return the parameters that training changes."""
-        return {name: value for name, value in self.named.items() if value.requires_grad}
-
-    def load(self, parameters: dict[str, np.ndarray]) -> None:
-        """Set the parameters."""
-        from speechsong.adaptation import adapters
-
-        adapters.load(self.model, parameters)
-
-    def moments(self) -> dict[str, np.ndarray]:
-        """Return the state of the optimiser."""
-        return {
-            f"{i}.{name}": value.cpu().numpy()
-            for i, state in self.optimiser.state_dict()["state"].items()
-            for name, value in state.items()
-        }
-
-    def set_moments(self, moments: dict[str, np.ndarray]) -> None:
-        """Set the state of the optimiser."""
-        import torch
-
-        whole = self.optimiser.state_dict()
-        for key, value in moments.items():
-            i, name = key.split(".")
-            whole["state"].setdefault(int(i), {})[name] = torch.from_numpy(np.array(value))
-        self.optimiser.load_state_dict(whole)
+def clip_lengths(domain: Domain, rows: np.ndarray) -> np.ndarray | None:
+    """Return the lengths of recordings in seconds, (len(rows),); None for clip means, which are all of one size."""
+    if isinstance(domain.inputs, Fronts):
+        return np.array([domain.inputs.seconds(row) for row in rows])
+    return None
 
 
-def linear_learner(stage: Stage, domains: dict[str, Domain]) -> LinearLearner:
-    """Make the learner of baseline or ws."""
+def _read_clips(domain: Domain, rows: np.ndarray) -> torch.Tensor | list[Clip]:
+    if isinstance(domain.inputs, Fronts):
+        return [domain.inputs[row] for row in rows]
+    return torch.from_numpy(domain.inputs[rows])
+
+
+def load(model: nn.Module, parameters: dict[str, np.ndarray]) -> None:
+    """Set the trained parameters of a model from arrays of the same names, such as those of a checkpoint."""
+    with torch.no_grad():
+        for name, parameter in model.trained().items():
+            parameter.copy_(torch.from_numpy(np.array(parameters[name])))
+
+
+def linear_learner(stage: Stage, domains: dict[str, Domain]) -> Learner:
+    """Make the learner of baseline or ws, at its initial weights."""
     width = domains[stage.domains[0]].inputs.shape[-1]
-    weighted = stage.approach == "ws"
-    return LinearLearner(weighted, width, len(stage.emotions), len(stage.layers), stage.training, stage.seed)
+    layers = len(stage.layers) if stage.approach == "ws" else None
+    return Learner(LinearClassifier(width, len(stage.emotions), layers, stage.seed), stage.training)
 
 
-def peft_learner(stage: Stage, encoder) -> PeftLearner:
-    """Make the learner of peft from an encoder."""
+def peft_learner(stage: Stage, encoder) -> Learner:
+    """Make the learner of peft from a freshly loaded `encoders.loading.Encoder`, at its initial weights."""
+    # imported here, because it takes seconds that baseline and ws need not spend
     from speechsong.adaptation import adapters
 
     settings = adapters.Settings(**stage.adapters, layers=tuple(stage.layers))
     model = adapters.Adapted(encoder, settings, len(stage.emotions), stage.seed)
-    return PeftLearner(model, stage.training)
+    if stage.training.freeze_gate:
+        model.gate.requires_grad_(False)
+    return Learner(model, stage.training)

@@ -1,11 +1,13 @@
-"""Two-stage adaptation: train on one domain, continue on the other, and see what was gained and what was forgotten.
+"""Two-stage adaptation: train on one domain, continue on the other, and measure what was gained and what forgotten.
 
-Stage one trains on the source from a random start and is tested on it. Stage two starts from the best checkpoint of
-stage one, with a fresh optimiser, trains on the target and is tested on the target and again on the source. Approaches:
+Stage one trains on the source domain from random initial weights and is tested on it. Stage two starts from the
+checkpoint of stage one (its best epoch) with a fresh optimiser, trains on the target domain, and is tested on the
+target and once more on the source. There are three approaches:
 
-baseline : a linear classifier on the mean of the layers.
-ws : layers weighted by a learnt softmax.
-peft : ws on an encoder with adapters (`adapters`)."""
+baseline : a linear classifier of clip means, averaged over the layers.
+ws : the same, but the layers are weighted by a learnt softmax ("weighted sum").
+peft : ws on an encoder with adapters in its blocks (`adapters`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from speechsong.adaptation import checkpoints
 
 @dataclass(frozen=True)
 class Training:
-    """How a stage is trained; names as in the config's `adapt`, where they are explained."""
+    """How a stage is trained. The names are those of the config's `adapt`, where they are explained."""
 
     epochs: int
     learning_rate: float
@@ -28,29 +30,34 @@ class Training:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of one row of the table.
+    """One stage: what is trained on what, and how.
 
     Attributes
     ----------
-    model, approach, protocol, seed, source
-        As in the table.
+    model, approach, protocol : str
+        Labels of the stage in every table.
+    seed : int
+        Of the split, the initial weights and the batches.
+    source : str
+        The domain of stage one.
     target : str or None
-        None in stage one.
+        The domain of stage two; None in stage one.
     encoder : dict
-        The encoder's entry in the catalogue.
+        The encoder's entry in the config.
     emotions : list of str
-        The classes, in order.
+        The C classes, in order.
     layers : list of int
-        Hidden states that count.
+        The N hidden states that are averaged or weighted; 0 is the input of the first block.
     training : Training
+        Settings of the optimiser and the loop.
     adapters : dict
-        For `adapters.Settings`, all but its layers; empty unless the approach is peft.
+        Arguments of `adapters.Settings` except its layers; empty unless the approach is peft.
     split : str
-        The CSV of the split.
+        Path of the split's CSV.
     start : str or None
-        The checkpoint of stage one; None in stage one.
+        Path of stage one's checkpoint; None in stage one.
     code : str
-        Fingerprint of the code.
+        Fingerprint of the code, written into the checkpoint.
     """
 
     model: str
@@ -75,7 +82,7 @@ class Stage:
 
     @property
     def domains(self) -> list[str]:
-        """The domain that is trained on, then the one whose forgetting is tested."""
+        """The domain to train and test on, then, if it is another one, the source, to test what was forgotten."""
         return list(dict.fromkeys([self.target or self.source, self.source]))
 
     def labels(self) -> dict:
@@ -91,21 +98,22 @@ class Stage:
         }
 
     def describe(self) -> dict:
-        """What a checkpoint says of itself, as far as it is known before training."""
-        training = asdict(self.training)
+        """The part of the checkpoint's description that is known before training."""
+        # JSON has no tuples
+        adapters = {key: list(value) if isinstance(value, tuple) else value for key, value in self.adapters.items()}
         return self.labels() | {
-            "encoder": checkpoints.identity(self.encoder),
+            "encoder": checkpoints.encoder_identity(self.encoder),
             "window_seconds": self.encoder.get("window_seconds"),
             "blocks": self.encoder["layers"],
             "emotions": list(self.emotions),
             "layers": list(self.layers),
-            "settings": training | {k: list(v) if isinstance(v, tuple) else v for k, v in self.adapters.items()},
+            "settings": asdict(self.training) | adapters,
             "code": self.code,
         }
 
 
 def stage(params: dict, split: str, start_from: str | None, code: str) -> Stage:
-    """Make a stage from the rule's params and its files."""
+    """Make a stage from what `planning.targets.stage_params` lists, the paths of its files and the fingerprint."""
     training = Training(**params["training"])
     adapters = {key: tuple(value) if isinstance(value, list) else value for key, value in params["adapters"].items()}
     return Stage(**params | {"training": training, "adapters": adapters}, split=split, start=start_from, code=code)

@@ -1,7 +1,8 @@
-"""The training loop: batches, the best epoch, and a state file that a killed run resumes from.
+"""The training loop: epochs, the best of them, and a state file from which a killed run resumes.
 
-The epoch with the best accuracy on the validation part (the first of equals) is kept. After an epoch, all that
-training needs goes to the state file."""
+The parameters after the epoch with the best accuracy on the validation part are kept; of several equally good epochs,
+those of the first. The test part is used once, after training.
+"""
 
 from __future__ import annotations
 
@@ -18,32 +19,32 @@ from safetensors.numpy import save as save_tensors
 from speechsong import files, logs, metrics
 from speechsong.adaptation import checkpoints
 from speechsong.adaptation.domains import Domain
-from speechsong.adaptation.learners import LinearLearner, PeftLearner
+from speechsong.adaptation.learners import Learner, clip_lengths
 from speechsong.adaptation.stages import Stage, Training
 from speechsong.errors import UserError
 
-# so many batches are sorted by length together: like lengths meet, and yet hardly any two epochs have the same batches
+# batches that are sorted by length together: enough for little padding, few enough that batches vary between epochs
 POOL = 8
-# epochs that end sooner after the last state are not worth the disk
+# seconds between two writes of the state file: short epochs are cheaper to repeat than to write
 STATE_SECONDS = 1.0
 
 
 @dataclass
 class Progress:
-    """How far training is.
+    """How far training has come.
 
     Attributes
     ----------
     validation : list of float
         Accuracy on the validation part after each epoch.
     best_epoch : int
-        Counted from 1; 0 before the first.
+        Counted from 1; 0 before the first epoch ends.
     best : dict
-        The parameters after that epoch.
+        The trained parameters after that epoch, by name.
     seconds : float
-        Spent so far, over all runs.
+        Time spent so far, over all runs.
     diverged : bool
-        Whether the loss became infinite or NaN in the epoch after the last of `validation`.
+        Whether the epoch after the last of `validation` ended in a loss or in logits that are not finite.
     """
 
     validation: list[float] = field(default_factory=list)
@@ -54,22 +55,23 @@ class Progress:
 
 
 def batches(rows: np.ndarray, lengths: np.ndarray | None, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draw the batches of one epoch, each of clips of like lengths.
+    """Draw the batches of one epoch: at random, but each of clips of similar lengths, so that little is padded.
 
     Parameters
     ----------
     rows : ndarray (n,), int
+        The clips to draw from.
     lengths : ndarray (n,) or None
-        Of the clips in `rows`; None where length does not matter.
+        Of the clips in `rows`; None where all are the same.
     size
-        Of a batch; the last one drawn may be smaller.
+        Clips per batch. One batch may be smaller.
     rng
-        The source of randomness.
+        Source of randomness.
 
     Returns
     -------
     list of ndarray
-        Every row once.
+        Together every row once.
     """
     order = rng.permutation(len(rows))
     if lengths is not None:
@@ -79,58 +81,59 @@ def batches(rows: np.ndarray, lengths: np.ndarray | None, size: int, rng: np.ran
     return [cut[i] for i in rng.permutation(len(cut))]
 
 
-# weights that grow beyond all bounds are looked for inside
-@np.errstate(over="ignore", invalid="ignore")
 def fit(
-    learner: LinearLearner | PeftLearner,
+    learner: Learner,
     domain: Domain,
     training: Training,
-    chance: tuple[int, ...],
+    seeds: tuple[int, ...],
     state: Path | None = None,
     identity: str = "",
 ) -> Progress:
-    """Train on a domain, from the last finished epoch if there is a state of this very training.
+    """Train on a domain. Resumes after the last saved epoch if the state file belongs to this training.
 
     Parameters
     ----------
     learner
-        At its start.
+        At its initial weights; afterwards at those of the best epoch, if one was finished.
     domain
+        Its training part is learnt, its validation part chooses the epoch.
     training
-    chance
-        Seeds of the batches; every epoch has a generator of its own.
+        Settings.
+    seeds
+        Of the batches. Together with the epoch's number they seed a generator for each epoch.
     state
-        Where the state goes after an epoch, at most once in `STATE_SECONDS`; None to keep none.
+        The state file, written after an epoch, at most once every `STATE_SECONDS`. None to keep none.
     identity
-        What the state must be of.
+        Digest of all that the training depends on. A state file with another one is ignored.
 
     Returns
     -------
     Progress
-        With the learner at the best epoch, unless none was finished.
+        Of all epochs, those before a resumption included.
     """
-    split = domain.split
+    train, validation = domain.split.train, domain.split.validation
     progress = _resume(state, identity, learner) if state else Progress()
     begun = saved = time.monotonic()
-    before = progress.seconds
+    seconds_before = progress.seconds
     done = len(progress.validation)
-    lengths = learner.lengths(domain, split.train)
+    lengths = clip_lengths(domain, train)
     advance = logs.progress(training.epochs - done, "epochs")
     for epoch in range(done + 1, training.epochs + 1):
         if training.patience is not None and epoch - 1 - progress.best_epoch >= training.patience:
-            logs.log.info("no better for %d epochs, stopped after epoch %d", training.patience, epoch - 1)
+            logs.log.info("no better validation accuracy in %d epochs; stopped early", training.patience)
             break
-        rng = np.random.default_rng([*chance, epoch])
-        loss = learner.epoch(domain, batches(split.train, lengths, training.batch_size, rng))
-        logits = learner.logits(domain, split.validation)
+        # a generator of its own for each epoch: a resumed run draws the same batches
+        rng = np.random.default_rng([*seeds, epoch])
+        loss = learner.train_epoch(domain, batches(train, lengths, training.batch_size, rng))
+        logits = learner.logits(domain, validation)
         if not np.isfinite(loss) or not np.isfinite(logits).all():
             progress.diverged = True
             break
-        accuracy = metrics.accuracy(domain.answers[split.validation], logits.argmax(axis=1))
+        accuracy = metrics.accuracy(domain.answers[validation], logits.argmax(axis=1))
         if accuracy > max(progress.validation, default=-1.0):
             progress.best_epoch, progress.best = epoch, learner.parameters()
         progress.validation.append(accuracy)
-        progress.seconds = before + time.monotonic() - begun
+        progress.seconds = seconds_before + time.monotonic() - begun
         if state and time.monotonic() - saved >= STATE_SECONDS:
             saved = time.monotonic()
             _save(state, identity, learner, progress)
@@ -140,8 +143,8 @@ def fit(
     return progress
 
 
-def _save(state: Path, identity: str, learner: LinearLearner | PeftLearner, progress: Progress) -> None:
-    groups = {"now": learner.parameters(), "best": progress.best, "moments": learner.moments()}
+def _save(state: Path, identity: str, learner: Learner, progress: Progress) -> None:
+    groups = {"current": learner.parameters(), "best": progress.best, "optimiser": learner.optimiser_state()}
     tensors = {f"{group}/{name}": value for group, named in groups.items() for name, value in named.items()}
     facts = {
         "identity": identity,
@@ -149,15 +152,15 @@ def _save(state: Path, identity: str, learner: LinearLearner | PeftLearner, prog
         "best_epoch": progress.best_epoch,
         "seconds": progress.seconds,
     }
-    # one file, so that it is whole or not there
+    # one file, so that a kill never leaves half a state
     with files.atomic(state) as temporary:
         temporary.write_bytes(save_tensors(tensors, metadata={"progress": json.dumps(facts)}))
 
 
-def _resume(state: Path, identity: str, learner: LinearLearner | PeftLearner) -> Progress:
+def _resume(state: Path, identity: str, learner: Learner) -> Progress:
     if not state.is_file():
         return Progress()
-    groups: dict[str, dict[str, np.ndarray]] = {"now": {}, "best": {}, "moments": {}}
+    groups: dict[str, dict[str, np.ndarray]] = {"current": {}, "best": {}, "optimiser": {}}
     try:
         with safe_open(state, framework="numpy") as stored:
             facts = json.loads((stored.metadata() or {}).get("progress", "{}"))
@@ -167,92 +170,91 @@ def _resume(state: Path, identity: str, learner: LinearLearner | PeftLearner) ->
     except (SafetensorError, ValueError, KeyError):
         facts = {}
     if facts.get("identity") != identity:
-        logs.log.info("%s is of another training; started anew", state)
+        logs.log.info("%s is broken or belongs to another training; started from scratch", state)
         return Progress()
-    learner.load(groups["now"])
-    learner.set_moments(groups["moments"])
-    logs.log.info("gone on after epoch %d", len(facts["validation"]))
+    learner.load(groups["current"])
+    learner.load_optimiser_state(groups["optimiser"])
+    logs.log.info("resumed after epoch %d", len(facts["validation"]))
     return Progress(facts["validation"], facts["best_epoch"], groups["best"], facts["seconds"])
 
 
 def run(
     stage: Stage,
-    learner: LinearLearner | PeftLearner,
+    learner: Learner,
     domains: dict[str, Domain],
     state: str | Path,
-    about: list,
+    stamps: list,
     outputs: dict[str, str],
 ) -> None:
-    """Train and test one stage.
+    """Train and test one stage, and write its checkpoint, its row of the table for each domain, and its predictions.
 
     Parameters
     ----------
     stage
+        What to train.
     learner
-        At its random start.
+        At its initial weights; stage two replaces them by those of stage one.
     domains
-        `stage.domains`.
+        By name, those of `stage.domains`.
     state
-        Where unfinished training is kept.
-    about
-        What tells of all that the stage depends on (`files.stamps`): a state that was made from other things is not
-        gone on with.
+        File that keeps an unfinished training; deleted at the end.
+    stamps
+        Identify the files that the stage depends on (`files.stamps`). A state made from other files is not resumed.
     outputs
-        Where `checkpoint`, `table` and `predictions` go.
+        Paths of `checkpoint`, `table` and `predictions`.
 
     Raises
     ------
     UserError
-        Where stage one's checkpoint does not fit, or the loss is not finite any more. The best parameters so far are
-        then beside the state.
+        If the checkpoint of stage one does not fit, or the loss is not finite any more. In the second case the best
+        parameters so far are kept beside the state.
     """
     state = Path(state)
-    train = domains[stage.domains[0]]
+    domain = domains[stage.domains[0]]
     if stage.start is not None:
-        parameters, description = checkpoints.read(stage.start)
-        wanted = {
-            "encoder": checkpoints.identity(stage.encoder),
-            "weights": train.maker["weights"],
-            "emotions": list(stage.emotions),
-            "approach": stage.approach,
-        }
-        checkpoints.check(stage.start, description, wanted)
-        checkpoints.check_shapes(stage.start, parameters, learner.named)
-        learner.load(parameters)
+        _load_stage_one(stage, domain, learner)
     description = stage.describe()
-    identity = hashlib.sha256(json.dumps([description, about]).encode()).hexdigest()
-    progress = fit(learner, train, stage.training, (stage.seed, stage.number), state, identity)
-    counts = checkpoints.count(learner.optimised())
-    description |= train.maker | {
+    identity = hashlib.sha256(json.dumps([description, stamps]).encode()).hexdigest()
+    progress = fit(learner, domain, stage.training, (stage.seed, stage.number), state, identity)
+    counts = checkpoints.count(learner.updated())
+    description |= domain.maker | {
         "best_epoch": progress.best_epoch,
         "validation": progress.validation,
         "trainable_parameters": counts,
     }
     if progress.diverged:
-        _diverged(stage, state, progress, description)
+        _stop_diverged(stage, state, progress, description)
+    costs = {
+        "best_epoch": progress.best_epoch,
+        "seconds": round(progress.seconds, 2),
+        "trainable_parameters": sum(counts.values()),
+    } | {f"parameters_{part}": value for part, value in counts.items()}
     table, predictions = [], []
     for name in stage.domains:
-        domain = domains[name]
-        logits = learner.logits(domain, domain.split.test)
-        rows, some = _test(stage, name, domain, logits)
-        table.append(
-            rows
-            | {
-                "best_epoch": progress.best_epoch,
-                "seconds": round(progress.seconds, 2),
-                "trainable_parameters": sum(counts.values()),
-            }
-            | {f"parameters_{part}": value for part, value in counts.items()}
-        )
-        predictions += some
+        scores, answers = _test(stage, name, domains[name], learner)
+        table.append(scores | costs)
+        predictions += answers
     checkpoints.write(outputs["checkpoint"], progress.best, description)
     files.write_rows(outputs["predictions"], predictions)
     files.write_rows(outputs["table"], table)
     state.unlink(missing_ok=True)
 
 
-def _diverged(stage: Stage, state: Path, progress: Progress, description: dict) -> None:
-    kept = "nothing was learnt before"
+def _load_stage_one(stage: Stage, domain: Domain, learner: Learner) -> None:
+    parameters, description = checkpoints.read(stage.start)
+    wanted = {
+        "encoder": checkpoints.encoder_identity(stage.encoder),
+        "weights": domain.maker["weights"],
+        "emotions": list(stage.emotions),
+        "approach": stage.approach,
+    }
+    checkpoints.check(stage.start, description, wanted)
+    checkpoints.check_shapes(stage.start, parameters, learner.model.trained())
+    learner.load(parameters)
+
+
+def _stop_diverged(stage: Stage, state: Path, progress: Progress, description: dict) -> None:
+    kept = "no epoch before was finished"
     if progress.best:
         path = state.with_name(f"{state.stem}-best.safetensors")
         checkpoints.write(path, progress.best, description)
@@ -265,17 +267,20 @@ def _diverged(stage: Stage, state: Path, progress: Progress, description: dict) 
     )
 
 
-def _test(stage: Stage, name: str, domain: Domain, logits: np.ndarray) -> tuple[dict, list[dict]]:
-    keys = stage.labels() | {"test_domain": name}
-    true, predicted = domain.answers[domain.split.test], logits.argmax(axis=1)
-    row = keys | {
+def _test(stage: Stage, name: str, domain: Domain, learner: Learner) -> tuple[dict, list[dict]]:
+    """Test on one domain: the scores of its row of the table, and one row of predictions per clip."""
+    rows = domain.split.test
+    logits = learner.logits(domain, rows)
+    true, predicted = domain.answers[rows], logits.argmax(axis=1)
+    labels = stage.labels() | {"test_domain": name}
+    scores = labels | {
         "accuracy": metrics.accuracy(true, predicted),
         "uar": metrics.uar(true, predicted, len(stage.emotions)),
     }
     predictions = [
-        keys
-        | {"clip_id": domain.clips[i], "true": stage.emotions[t], "predicted": stage.emotions[p]}
-        | {f"logit_{emotion}": float(v) for emotion, v in zip(stage.emotions, values, strict=True)}
-        for i, t, p, values in zip(domain.split.test, true, predicted, logits, strict=True)
+        labels
+        | {"clip_id": domain.clips[row], "true": stage.emotions[t], "predicted": stage.emotions[p]}
+        | {f"logit_{emotion}": float(value) for emotion, value in zip(stage.emotions, values, strict=True)}
+        for row, t, p, values in zip(rows, true, predicted, logits, strict=True)
     ]
-    return row, predictions
+    return scores, predictions

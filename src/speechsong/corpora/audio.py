@@ -14,7 +14,7 @@ from speechsong.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-# half a step of 16-bit audio: what never leaves it holds no sound
+# half a step of 16-bit audio: a recording that stays below it holds no sound
 SILENCE = 2.0**-16
 
 
@@ -38,7 +38,7 @@ def read(path: str | Path) -> tuple[np.ndarray, int, int]:
     Raises
     ------
     UserError
-        Where the file cannot be read, is empty or silent, or holds samples that are not finite.
+        If the file cannot be read, is empty or silent, or holds samples that are not finite.
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: there is no such recording; put it back, or take it out of the corpus")

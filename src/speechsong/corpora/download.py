@@ -1,6 +1,7 @@
 """Downloads: a file of known size and digest over HTTP, whole and checked or not at all.
 
-A broken connection is taken up again where it broke off, by this run or by the next."""
+A broken connection resumes where it stopped, in this run or in the next.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +25,9 @@ from speechsong.logs import log, progress
 
 BLOCK = 1_000_000  # bytes read at a time
 TIMEOUT = 15.0  # seconds without a byte until a connection counts as broken
-WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new try that follows one without progress
+WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds to wait before each new try, after one without progress
 
-# what a disk, not a network, fails with
+# errors of the disk, not of the network
 DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -58,8 +59,8 @@ class _Broken(Exception):
 def download(url: str, path: str | Path, size: int, sha256: str) -> None:
     """Download a file whose size and digest are known.
 
-    The bytes go to `path` + ".part", which a later call continues; `path` itself appears only when all is there
-    and right. A broken connection is taken up again a few times before the call gives up.
+    The bytes go to `path` + ".part", which a later call continues. `path` itself appears only when the file is complete
+    and correct. A broken connection is resumed a few times before the call gives up.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
     Raises
     ------
     UserError
-        Where the server cannot be reached or sends something else, or the disk is full.
+        If the server cannot be reached or sends something else, or the disk is full.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise UserError(f"{url}: only http and https addresses can be downloaded; correct the address")
@@ -92,7 +93,7 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
             _receive(url, path, part, size, sha256)
         except _Broken as broken:
             answered = answered or broken.answered
-            # only what goes beyond all earlier tries counts, or a server that cannot resume would be asked for ever
+            # progress is what goes beyond all earlier tries: a server that cannot resume would be asked for ever
             failures = 1 if _length(part) >= furthest + BLOCK else failures + 1
             furthest = max(furthest, _length(part))
             # without any network there is nothing to wait for
@@ -105,15 +106,15 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
                 ) from broken
             log.info("%s: %s; trying again in %g s", url, broken, WAITS[failures - 1])
             time.sleep(WAITS[failures - 1])
-    found = digest(part)
-    if found != sha256:
-        raise _refused(url, path, part, size, sha256, f"a file with the digest {found}")
+    received = digest(part)
+    if received != sha256:
+        raise _refused(url, path, part, size, sha256, f"a file with the digest {received}")
     with writing(path):
         put(part, path)
 
 
 def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
-    """Append what one connection yields to `part`."""
+    """Append the bytes of one connection to `part`."""
     have = _length(part)
     if have > size:
         part.unlink()
@@ -144,7 +145,7 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
             raise _refused(url, path, part, size, sha256, f"{total} bytes")
         if begin not in (0, have):
             part.unlink(missing_ok=True)
-            raise _Broken(f"the server sent bytes from {begin} on instead of {have}", answered=True)
+            raise _Broken(f"the server sent the bytes from {begin} on instead of from {have}", answered=True)
         have = begin
         advance = progress(math.ceil((size - have) / BLOCK), "MB")
         with writing(part), part.open("ab" if have else "wb") as stream:
@@ -161,7 +162,7 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
 
 
 def _read(response: HTTPResponse) -> bytes:
-    # told apart from an error of the disk, which is an OSError too
+    # an error of the disk is an OSError too, and must not count as a broken connection
     try:
         return response.read(BLOCK)
     except (OSError, HTTPException) as error:
@@ -169,7 +170,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """Where the bytes that are sent begin in the file, and how long the file is if the server says so."""
+    """Tell where in the file the response begins, and how long the file is if the server says so."""
     if response.status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
         if match is None:
@@ -179,17 +180,17 @@ def _extent(response: HTTPResponse) -> tuple[int, int | None]:
     return 0, int(length) if length.isdecimal() else None
 
 
-def _refused(url: str, path: Path, part: Path, size: int, sha256: str, found: str) -> UserError:
+def _refused(url: str, path: Path, part: Path, size: int, sha256: str, received: str) -> UserError:
     part.unlink(missing_ok=True)
     return UserError(
-        f"{url}: expected {size} bytes with SHA-256 {sha256}, got {found}; "
+        f"{url}: expected {size} bytes with SHA-256 {sha256}, got {received}; "
         f"run again, or download it with a browser and save it as {path}"
     )
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk has against `path` into one line."""
+    """Turn an error of the disk into one line that names `path`."""
     try:
         yield
     except OSError as error:
@@ -197,7 +198,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def put(source: Path, place: Path) -> None:
-    """Move a file to its place, where a power cut leaves all of it or nothing."""
+    """Move a file to its place, so that a power cut leaves all of it or nothing."""
     with source.open("rb") as stream:
         os.fsync(stream.fileno())
     source.replace(place)
@@ -206,7 +207,7 @@ def put(source: Path, place: Path) -> None:
 def unwritable(path: Path, error: OSError) -> UserError:
     cause = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else reason(error)
     return UserError(
-        f"{path}: cannot be written ({cause}); free some space or make its folder writable, then run again: "
+        f"{path}: cannot be written ({cause}); free some space or make its folder writable, then run again; "
         "what is downloaded already is kept"
     )
 

@@ -1,7 +1,8 @@
 """Readers: a corpus as a list of recordings, from RAVDESS's file names or from a table.
 
 Emotion and speaker are known without opening a recording. The workflow reads corpora when it is read, so this module
-imports nothing heavy."""
+imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def parse_ravdess(path: str) -> tuple[str, Recording]:
     Raises
     ------
     UserError
-        Where the name is not one of an audio-only RAVDESS recording.
+        If the name is not that of an audio-only RAVDESS recording.
     """
     stem = Path(path).stem
     match = _RAVDESS_NAME.fullmatch(stem)
@@ -55,11 +56,11 @@ def parse_ravdess(path: str) -> tuple[str, Recording]:
 def read_ravdess(paths: list[str], channel: str) -> list[Recording]:
     """Keep the recordings of one channel of RAVDESS."""
     parsed = map(parse_ravdess, paths)
-    return [recording for found, recording in parsed if found == channel]
+    return [recording for its_channel, recording in parsed if its_channel == channel]
 
 
 def read_table(table: str, root: str | None) -> list[Recording]:
-    """Read a corpus from a CSV with the columns path, emotion, speaker and, if it likes, those of `Recording`.
+    """Read a corpus from a CSV: columns path, emotion, speaker and, optionally, the other fields of `Recording`.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def read_table(table: str, root: str | None) -> list[Recording]:
     Raises
     ------
     UserError
-        Where a column, a value or a file is missing.
+        If a column, a value or a file is missing.
     """
     if not Path(table).is_file():
         raise UserError(f"{table}: there is no such table; set `corpora.*.table` to a CSV with path, emotion, speaker")
@@ -101,7 +102,7 @@ def read_table(table: str, root: str | None) -> list[Recording]:
 
 
 def scan(name: str, corpus: dict) -> list[Recording]:
-    """List every recording of a corpus that is on the disk.
+    """List the recordings of a corpus that are on the disk.
 
     Parameters
     ----------
@@ -113,12 +114,12 @@ def scan(name: str, corpus: dict) -> list[Recording]:
     Returns
     -------
     list of Recording
-        Sorted by clip; empty where `root` is missing or holds no recording.
+        Sorted by clip; empty if `root` is missing or holds no recording.
 
     Raises
     ------
     UserError
-        Where a name is not RAVDESS's, has braces or is not UTF-8, or a clip is there twice.
+        If a name is not RAVDESS's, has braces or is not UTF-8, or a clip is there twice.
     """
     if corpus["reader"] == "table":
         recordings = read_table(corpus["table"], corpus.get("root"))
@@ -151,6 +152,6 @@ def _check_paths(name: str, paths: list[str]) -> None:
 
 
 def used(config: dict) -> dict[str, list[Recording]]:
-    """List the recordings of each domain that a run uses, all of which are there; parameters as in `planning.plan`."""
-    found = {domain: scan(domain, config["corpora"][domain]) for domain in config["domains"]}
-    return select(found, config["emotions"], config["speakers"] == "paired")[0]
+    """List the recordings of each domain that a run uses. All of them are on the disk by now."""
+    listed = {domain: scan(domain, config["corpora"][domain]) for domain in config["domains"]}
+    return select(listed, config["emotions"], config["speakers"] == "paired")[0]

@@ -1,6 +1,7 @@
 """Recordings: what is known of each without opening it, and which ones a run compares.
 
-The workflow lists recordings when it is read, so this module imports nothing heavy."""
+The workflow lists recordings when it is read, so this module imports nothing heavy.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ from pathlib import Path
 from speechsong.errors import UserError, closest
 
 SUFFIXES = (".wav", ".flac")
-# written while a corpus is fetched or made: what lies there is not whole yet
+# written while a corpus is fetched or made: the corpus is incomplete
 INCOMPLETE = ".incomplete"
-# written once it is whole
+# written once it is complete
 FETCHED = ".fetched"
 
 
 @dataclass(frozen=True, order=True)
 class Recording:
-    """One recording of a corpus: what its name or its table says of it."""
+    """One recording of a corpus: what its file name or its table says."""
 
     clip_id: str
     path: str
@@ -38,16 +39,16 @@ def files_below(root: str) -> list[str]:
     """List the recordings below `root`, hidden folders left out; empty while the corpus is being fetched."""
     if (Path(root) / INCOMPLETE).exists():
         return []
-    found = []
+    paths = []
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        found += [str(Path(folder) / n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
-    return sorted(found)
+        paths += [str(Path(folder) / n) for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+    return sorted(paths)
 
 
 @contextmanager
 def being_filled(root: str | Path) -> Iterator[None]:
-    """Mark a folder as not whole while recordings are written to it; the mark stays where that breaks off."""
+    """Mark a folder as incomplete while recordings are written to it; the mark stays if the writing is interrupted."""
     mark = Path(root) / INCOMPLETE
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
@@ -56,18 +57,18 @@ def being_filled(root: str | Path) -> Iterator[None]:
 
 
 def select(
-    found: dict[str, list[Recording]], emotions: list[str], paired: bool
+    listed: dict[str, list[Recording]], emotions: list[str], paired: bool
 ) -> tuple[dict[str, list[Recording]], list[str]]:
-    """Keep what a run compares: the chosen emotions and, where paired, the speakers of both domains.
+    """Keep what a run compares: the chosen emotions and, if paired, the speakers of both domains.
 
     Parameters
     ----------
-    found
+    listed
         All recordings of each domain.
     emotions
         The chosen emotions.
     paired
-        Whether the same people are in both domains.
+        Whether the same speakers are in both domains.
 
     Returns
     -------
@@ -77,17 +78,17 @@ def select(
     Raises
     ------
     UserError
-        Where an emotion or, if paired, a common speaker is missing.
+        If an emotion or, when paired, a common speaker is missing.
     """
-    _check_emotions(found, emotions, "")
-    kept = {d: [r for r in recordings if r.emotion in emotions] for d, recordings in found.items()}
+    _check_emotions(listed, emotions, "")
+    kept = {d: [r for r in recordings if r.emotion in emotions] for d, recordings in listed.items()}
     if not paired:
         return kept, []
     speakers = {d: {r.speaker for r in recordings} for d, recordings in kept.items()}
     common = set.intersection(*speakers.values())
     if not common:
         raise UserError(
-            f"config key `speakers`: `paired`, but {' and '.join(found)} have no speaker in common; "
+            f"config key `speakers`: `paired`, but {' and '.join(listed)} have no speaker in common; "
             "set `speakers: independent`, or give the same person the same name in both"
         )
     dropped = [f"{d} {s}" for d in kept for s in sorted(speakers[d] - common)]
@@ -97,8 +98,8 @@ def select(
 
 
 def _check_emotions(recordings: dict[str, list[Recording]], emotions: list[str], who: str) -> None:
-    for domain, some in recordings.items():
-        have = {r.emotion for r in some}
+    for domain, listed in recordings.items():
+        have = {r.emotion for r in listed}
         for emotion in emotions:
             if emotion not in have:
                 raise UserError(
@@ -114,13 +115,13 @@ def speaker_blocks(speakers: set[str], blocks: int) -> dict[str, int]:
 
 
 def digest(recordings: list[Recording]) -> str:
-    """Sum up what is said of recordings, and sizes and times of their files, so that a change of any one shows."""
+    """Digest what is known of recordings, and the size and time of each file, so that any change shows."""
     sums = hashlib.sha256()
     for recording in recordings:
         try:
-            found = Path(recording.path).stat()
+            status = Path(recording.path).stat()
         except FileNotFoundError:  # still to be fetched
             sums.update(repr(recording).encode())
         else:
-            sums.update(repr((recording, found.st_size, found.st_mtime_ns)).encode())
+            sums.update(repr((recording, status.st_size, status.st_mtime_ns)).encode())
     return sums.hexdigest()[:16]

@@ -1,8 +1,8 @@
 """Splits: which clips train, which choose the epoch, and which are tested once.
 
 Two protocols. `random` draws clips of each domain on its own, as the paper does: speakers, sentences and takes are then
-on both sides. `speaker` is five-fold over people: seed k tests fold k, validates on fold k + 1 and trains on the
-rest, so that seeds 0 to 4 test everybody once. Seeds 5 to 9 deal the folds anew, and so on.
+on both sides. `speaker` is five-fold over speakers: seed k tests fold k, validates on fold k + 1 and trains on the
+rest, so that seeds 0 to 4 test every speaker once. Seeds 5 to 9 deal the folds anew, and so on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def random_parts(groups: list[str], fractions: list[float], rng: np.random.Gener
     Parameters
     ----------
     groups : list of n str
-        One label a clip; clips of equal label (byte-identical ones) stay together.
+        One label per clip; clips of equal label (byte-identical ones) stay together.
     fractions : list of 3 float
         Shares of train, validation and test. Train and validation have round(n * share) clips, test the rest.
     rng
@@ -32,7 +32,7 @@ def random_parts(groups: list[str], fractions: list[float], rng: np.random.Gener
     Returns
     -------
     list of n str
-        The part of each clip. The sizes are exact where there are enough single clips to even the groups out.
+        The part of each clip. The sizes are exact if enough single clips even the groups out.
     """
     n = len(groups)
     room = [round(n * fractions[0]), round(n * fractions[1])]
@@ -43,7 +43,7 @@ def random_parts(groups: list[str], fractions: list[float], rng: np.random.Gener
     units = list(members.values())
     units = [units[i] for i in rng.permutation(len(units))]
     parts = [""] * n
-    # groups first, each to a part drawn by the room that is left; then single clips fill what remains
+    # groups first, each to a part drawn in proportion to its free places; then single clips fill the rest
     for unit in sorted(units, key=len, reverse=True):
         if len(unit) == 1:
             choice = next(i for i in range(3) if room[i] > 0)
@@ -58,7 +58,7 @@ def random_parts(groups: list[str], fractions: list[float], rng: np.random.Gener
 
 
 def speaker_folds(genders: dict[str, str], rng: np.random.Generator) -> dict[str, int]:
-    """Deal speakers to five folds, each gender as evenly as it goes.
+    """Deal speakers to five folds, each gender as evenly as possible.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def speaker_folds(genders: dict[str, str], rng: np.random.Generator) -> dict[str
     """
     if len(genders) < FOLDS:
         raise UserError(
-            f"config key `split.protocols`: `speaker` needs at least {FOLDS} speakers, here are {len(genders)}; "
+            f"config key `split.protocols`: `speaker` needs at least {FOLDS} speakers, and there are {len(genders)}; "
             "use `protocols: [random]`"
         )
     order: list[str] = []
     for gender in sorted(set(genders.values())):
         people = sorted(s for s, g in genders.items() if g == gender)
         order += [people[i] for i in rng.permutation(len(people))]
-    # one hand after the other, so the second gender goes on where the first one stopped
+    # dealt in one go: the second gender continues at the fold where the first one stopped
     return {speaker: i % FOLDS for i, speaker in enumerate(order)}
 
 
@@ -121,7 +121,7 @@ def split(
     Raises
     ------
     UserError
-        Where a part is left without an emotion, or there are too few speakers.
+        If a part has no clip of some emotion, or there are too few speakers.
     """
     rows = []
     folds: dict[str, dict[str, int]] = {}

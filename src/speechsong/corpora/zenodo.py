@@ -13,21 +13,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechsong.corpora import download
-from speechsong.corpora.download import BLOCK, Unavailable, digest, one_line, put, writing
+from speechsong.corpora.download import BLOCK, Unavailable, digest, download, one_line, put, writing
 from speechsong.corpora.readers import CHANNELS, EMOTIONS
 from speechsong.corpora.recordings import INCOMPLETE, SUFFIXES
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
 
-# a song or a sentence of speech shrinks to a third at best
+# zip shrinks a song or a sentence of speech to a third at best
 _LARGEST_RATIO = 20
 _LARGEST_CORPUS = 10_000_000_000
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip to be downloaded: its name without .zip, what it must be, and the folder that it is unpacked into."""
+    """A zip to be downloaded: its name without .zip, its size and digest, and the folder that it is unpacked into."""
 
     name: str
     url: str
@@ -80,9 +79,9 @@ def ravdess_recordings(channel: str) -> list[str]:
 
 
 def unpack(archive_path: str | Path, root: str | Path, names: Sequence[str]) -> None:
-    """Unpack the recordings that are wanted from a zip, and nothing else.
+    """Unpack the wanted recordings from a zip, and nothing else.
 
-    Every member of the archive is looked at before anything is written.
+    Every member of the archive is checked before anything is written.
 
     Parameters
     ----------
@@ -91,13 +90,12 @@ def unpack(archive_path: str | Path, root: str | Path, names: Sequence[str]) -> 
     root
         The folder to unpack into.
     names
-        Where the recordings go, below `root`: `folder/Actor_01/x.wav`. In the zip they are called that, or
-        `Actor_01/x.wav`.
+        Paths of the recordings below `root`: `folder/Actor_01/x.wav`. The zip names them so too, or `Actor_01/x.wav`.
 
     Raises
     ------
     UserError
-        Where the zip is damaged, lacks a recording, or holds a member that has no business in such a zip.
+        If the zip is damaged, lacks a recording, or holds anything but plain files below its top.
     """
     archive_path, root = Path(archive_path), Path(root)
     remedy = "delete the file and run again to download it anew"
@@ -145,7 +143,7 @@ def _check_members(members: list[zipfile.ZipInfo], archive_path: Path) -> None:
 
 
 def _write(path: Path, source: zipfile.ZipExtFile) -> None:
-    # not a name that could pass for a recording, should it be left behind
+    # not the name of a recording, in case it is left behind
     temporary = path.with_name(path.name + ".part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,9 +160,9 @@ def fetch_ravdess(
 ) -> None:
     """Download RAVDESS, audio-only, and unpack it below `root`.
 
-    While something of it may be missing, the file `.incomplete` lies in `root`, and whoever looks for recordings
-    there takes it for empty. A channel whose recordings all lie below `root` is left alone; an archive that
-    somebody put there is used and kept, one that was downloaded is deleted when it is unpacked.
+    Until everything is there, the file `.incomplete` lies in `root`, and the folder counts as empty. A channel whose
+    recordings all lie below `root` is left alone. An archive that the user put there is used and kept; a downloaded
+    one is deleted once it is unpacked.
 
     Parameters
     ----------
@@ -173,14 +171,14 @@ def fetch_ravdess(
     channels
         "speech", "song" or both.
     keys
-        The configuration keys that could name another folder, for the message.
+        The config keys that could name another folder, for the message.
     archives
         The archive of each channel.
 
     Raises
     ------
     UserError
-        Where it cannot be downloaded or written: what is missing, where to get it and where to put it.
+        If it cannot be downloaded or written: says what is missing, where to get it and where to put it.
     """
     root = Path(root)
     marker = root / INCOMPLETE
@@ -201,7 +199,7 @@ def fetch_ravdess(
                 path.unlink(missing_ok=True)
         marker.unlink()
     finally:
-        # with nothing unpacked it guards nothing, and would hide what somebody unpacks here by hand
+        # nothing is unpacked yet: the marker would only hide recordings that the user puts here by hand
         if not _stems(root):
             marker.unlink(missing_ok=True)
 
@@ -216,7 +214,7 @@ def _download_channel(
     try:
         download(archive.url, path, archive.size, archive.sha256)
     except Unavailable as error:
-        # all that is missing at once: whoever fetches it by hand wants to go once
+        # name everything that is missing at once, for those who fetch it by hand
         missing = [
             c for c in channels if not _unpacked(root, c) and not _is_whole(_zip(root, archives[c]), archives[c])
         ]
@@ -227,7 +225,7 @@ def _download_channel(
             f"get {urls}; put it into {root} as {names}, or unpack all of it anywhere below {root}, "
             f"or set {' and '.join(f'`{key}`' for key in keys)} to the folder that has the recordings"
         ) from error
-    # remembered on disk: the run that deletes the archive may be a later one
+    # kept on disk: a later run may be the one that deletes the archive
     with writing(marker), marker.open("a", encoding="utf-8") as stream:
         stream.write(f"{path.name}\n")
 
@@ -245,7 +243,7 @@ def _unpacked(root: Path, channel: str) -> bool:
 
 
 def _stems(root: Path) -> set[str]:
-    """Names of the recordings below `root`, whether or not they are all there yet."""
+    """List the names of the recordings below `root`, complete or not."""
     return {
         Path(name).stem
         for _, _, names in os.walk(root, followlinks=True)

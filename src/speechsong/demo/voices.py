@@ -1,6 +1,7 @@
 """Synthetic voices, named like RAVDESS: crude source-filter synthesis that speaks and sings with emotions.
 
-They stand in for real recordings where nothing may be downloaded."""
+They stand in for real recordings where nothing may be downloaded.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +14,17 @@ import numpy as np
 from speechsong import files
 from speechsong.logs import progress
 
-# scipy, soundfile, torch and transformers are imported where they are used: they take seconds, listing names must not
+# scipy and soundfile are imported where they are used: they take long, and listing names must not
 
 SAMPLE_RATE = 48_000
 ACTORS = range(1, 11)
 CHANNELS = {"speech": 1, "song": 2}
 FOLDERS = {"speech": "Audio_Speech_Actors_01-24", "song": "Audio_Song_Actors_01-24"}
 
-# contours and formants are computed once a block of 10 ms
+# contours and formants are computed once per block of 10 ms
 _BLOCK = 480
 _CONTROL_RATE = SAMPLE_RATE / _BLOCK
-# how many blocks until the narrowest formant has rung out (-57 dB)
+# blocks until the narrowest formant has faded (-57 dB)
 _RINGING = 5
 
 

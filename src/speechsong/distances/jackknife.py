@@ -1,4 +1,4 @@
-"""The jackknife for blocks of unequal size: bias correction and standard error of any statistic."""
+"""The jackknife for blocks of unequal size: bias and standard error of any statistic."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 
 
 def jackknife(value: float, left_out: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
-    """Correct an estimate and find its variance by the delete-m_j jackknife.
+    """Correct the bias of an estimate, and estimate its variance, by the delete-m_j jackknife.
 
-    For blocks of unequal size (Busing, Meijer and van der Leeden 1999, "Delete-m jackknife for unequal m", eqs. 5-7).
+    It is that of Busing, Meijer and van der Leeden (1999), "Delete-m jackknife for unequal m", eqs. 5-7.
 
     Parameters
     ----------
     value : float
         The estimate from all data.
-    left_out : ndarray (g,)
+    left_out : ndarray (g,), float64
         The estimate without block j.
-    sizes : ndarray (g,)
-        Observations m_j in each block.
+    sizes : ndarray (g,), int
+        Number of observations m_j in each block.
 
     Returns
     -------
     tuple of float
-        The corrected estimate and its variance; NaN where g < 2.
+        The corrected estimate and its variance; both NaN if g < 2.
     """
     g = len(left_out)
     if g < 2:

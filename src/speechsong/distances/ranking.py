@@ -1,9 +1,20 @@
-"""How sure FADs and the order of emotions by them are, from the FADs without each block of speakers.
+"""Ranking: how certain FADs are, and the order of emotions by them.
 
-A block's pseudo-value h_j FAD - (h_j - 1) FAD_(-j), with h_j = all frames / m_j (Busing et al. 1999), is FAD and
-the block's influence on it. Drawing blocks with replacement and adding up their influences is the block bootstrap to
-first order (Efron and Tibshirani 1993, chapter 20), and takes no new FAD. A draw of blocks holds for all layers and
-emotions at once, so that what they share, the people, cancels from comparisons between them.
+Both are computed from the FADs without each block of speakers, by the jackknife and by a bootstrap of blocks. The
+pseudo-value of a block j, h_j FAD - (h_j - 1) FAD_(-j) with h_j = all frames / m_j [1], is FAD plus the block's
+influence on it. Drawing blocks with replacement and adding up their influences is the block bootstrap to first order
+[2], and needs no new FADs. The same blocks are drawn for all layers and emotions, so that what these share, the people,
+cancels when they are compared.
+
+Conventions
+-----------
+Arrays have the axes blocks (B), layers (L, ascending) and emotions (E, in the order of the FAD CSV, with `all`). A side
+is a domain, or both domains together if the same people are in them.
+
+References
+----------
+[1] F. Busing, E. Meijer and R. van der Leeden, "Delete-m jackknife for unequal m", Statistics and Computing 1999.
+[2] B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 20.
 """
 
 from __future__ import annotations
@@ -23,9 +34,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class _Side:
-    """Leave-one-out values of one side: a domain, or both where the same people are in them.
+    """What leaving out the blocks of one side says.
 
-    `sizes` is (B, E), 0 where an emotion has no frames in a block; `values` is (B, L, E), the FAD itself there.
+    `sizes` (B, E) are the frames of a block, 0 if it has none of an emotion. `values` (B, L, E) are the statistics
+    without the block; if it has no frames, with all blocks.
     """
 
     sizes: np.ndarray
@@ -42,23 +54,22 @@ def resample(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, see
     left_out
         Rows of its left_out.csv.
     draws
-        How many.
+        Number of samples.
     seed
-        The same draws of blocks for every layer, emotion and, where they have as many blocks, model.
+        The same seed draws the same blocks for every layer and emotion, and for every model with as many blocks.
 
     Returns
     -------
     ndarray (draws, L, E), float64
-        Layers ascending, emotions (`all` too) in the order of `fads`. Draws scatter about `fad_corrected` by
-        `std_error`, widened for few blocks: their 95 % is that of Student's t, as in `table`. NaN where these are. A
-        value may be below zero where the error is as large as the FAD.
+        They scatter about `fad_corrected` by `std_error`, widened for few blocks: their central 95 % are Student's
+        interval, as in `table`. NaN where this is NaN. A value may be below zero if the error is as large as the FAD.
     """
     values, sides = _matrices(fads, left_out)
     return _draw(values, sides, draws, seed)
 
 
 def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
-    """Tell how sure the FADs of one model and their order are.
+    """Find how certain the FADs of one model and their order are.
 
     Parameters
     ----------
@@ -68,14 +79,24 @@ def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: 
     Returns
     -------
     DataFrame
-        A row a layer and emotion, then rows of layer `all`: geometric means over the layers, without layer 0 as in
-        `tables.best_and_worst`. Columns: model, layer, emotion, fad, fad_corrected with the ends of its 95 % interval
-        by Student's t (of its logarithm for layer `all`) with B - 1 degrees of freedom, B the blocks of the side that
-        has fewer, std_error; the other distances of `fads` (fad_matched, fad_within_*, fad_across); rank, 1 for the
-        least corrected FAD, of the emotions without `all`; rank_left_out and rank_resampled, the share of FADs with a
-        block left out, corrected as the whole is, and of the draws in which the emotion has that rank; order_left_out
-        and order_resampled, the share in which all have theirs. Rank and shares are missing where an emotion has no
-        standard error.
+        One row per layer and emotion, then one row per emotion for the geometric mean over the layers, without layer 0
+        unless there is no other. The columns:
+
+        model, over (`layer` or `mean`), layer (Int64, missing for the mean), emotion
+        fad, fad_corrected, std_error
+            fad_corrected has its 95 % interval by Student's t in fad_corrected_low and fad_corrected_high, with B - 1
+            degrees of freedom, where B is the number of blocks of the side that has fewer. For the mean, the interval
+            is that of the logarithm.
+        fad_matched, fad_within_{domain}, fad_across
+            As in `fads`, where they are.
+        rank (Int64)
+            1 for the smallest corrected FAD. `all` has none, and no emotion of a layer has one if one of them has no
+            standard error.
+        rank_left_out, order_left_out
+            Share of the FADs with a block left out, corrected as the whole is, in which the emotion has the same rank,
+            and in which all emotions have. Missing where one of them has no standard error.
+        rank_resampled, order_resampled
+            The same shares of the draws.
     """
     values, sides = _matrices(fads, left_out)
     layers, emotions = sorted(fads["layer"].unique()), list(fads["emotion"].unique())
@@ -92,63 +113,63 @@ def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: 
     mean |= {name: np.exp(mean[name]) for name in ("fad", "fad_corrected", "fad_corrected_low", "fad_corrected_high")}
     mean["std_error"] = mean["std_error"] * mean["fad_corrected"]
     mean |= {name: np.exp(_mean_log(grid[deep])) for name, grid in others.items()}
+    rows = [{"over": "layer", "layer": layer, "emotion": e} for layer in layers for e in emotions]
+    rows += [{"over": "mean", "layer": None, "emotion": e} for e in emotions]
+    numbers = {name: np.concatenate([by_layer[name].ravel(), mean[name].ravel()]) for name in by_layer}
     ranks = ["rank", "rank_left_out", "rank_resampled", "order_left_out", "order_resampled"]
-    parts = []
-    for names, grids in (([f"{layer:02d}" for layer in layers], by_layer), (["all"], mean)):
-        columns = {"layer": np.repeat(names, len(emotions)), "emotion": emotions * len(names)}
-        parts.append(pd.DataFrame(columns | {name: grid.ravel() for name, grid in grids.items()}))
-    found = pd.concat(parts, ignore_index=True)
-    found.insert(0, "model", fads["model"].iloc[0])
-    return found[[name for name in found.columns if name not in ranks] + ranks]
+    columns = [*(name for name in numbers if name not in ranks), *ranks]
+    joined = pd.concat([pd.DataFrame(rows), pd.DataFrame(numbers)[columns]], axis=1)
+    joined.insert(0, "model", fads["model"].iloc[0])
+    return joined.astype({"layer": "Int64", "rank": "Int64"})
 
 
-def _grid(rows: pd.DataFrame, column: str) -> np.ndarray:
-    """Values of a column as (L, E), layers ascending, emotions in their order."""
-    return rows.pivot(index="layer", columns="emotion", values=column)[list(rows["emotion"].unique())].to_numpy(float)
+def _grid(fads: pd.DataFrame, column: str) -> np.ndarray:
+    """Values (L, E) of a column."""
+    return fads.pivot(index="layer", columns="emotion", values=column)[list(fads["emotion"].unique())].to_numpy(float)
 
 
 def _matrices(fads: pd.DataFrame, left_out: pd.DataFrame) -> tuple[np.ndarray, list[_Side]]:
-    """FADs (L, E), and what each side's leave-one-out says."""
+    """FADs (L, E), and what leaving out the blocks of each side says."""
     values = _grid(fads, "fad")
     emotions, layers = list(fads["emotion"].unique()), sorted(fads["layer"].unique())
     sides = []
-    for _, some in left_out.groupby("side", sort=False):
-        blocks = sorted(some["block"].unique())
+    for _, rows in left_out.groupby("side", sort=False):
+        blocks = sorted(rows["block"].unique())
         sizes, without = np.zeros((len(blocks), len(emotions))), np.tile(values, (len(blocks), 1, 1))
-        at = [
-            some[c].map({v: i for i, v in enumerate(known)}).to_numpy()
-            for c, known in (("block", blocks), ("layer", layers), ("emotion", emotions))
-        ]
-        sizes[at[0], at[2]] = some["frames"]
-        without[at[0], at[1], at[2]] = some["fad_left_out"]
+        block, layer, emotion = (
+            rows[name].map({value: i for i, value in enumerate(known)}).to_numpy(int)
+            for name, known in (("block", blocks), ("layer", layers), ("emotion", emotions))
+        )
+        sizes[block, emotion] = rows["frames"]
+        without[block, layer, emotion] = rows["fad_left_out"]
         sides.append(_Side(sizes, without))
     return values, sides
 
 
 def _mean_log(values: np.ndarray) -> np.ndarray:
-    """Mean of the logarithms over layers, (..., L, E) to (..., 1, E); NaN where a FAD is not above zero."""
+    """Mean of the logarithms over the layers, (..., L, E) to (..., 1, E); NaN if a FAD is not above zero."""
     return np.log(np.where(values > 0, values, np.nan)).mean(axis=-2, keepdims=True)
 
 
 def _estimates(values: np.ndarray, sides: list[_Side]) -> tuple[np.ndarray, np.ndarray]:
-    """Corrected values and standard errors (L, E) by the jackknife; those of two sides add."""
+    """Corrected values and standard errors (L, E) by the jackknife; corrections and variances of two sides add."""
     corrected, variance = values.copy(), np.zeros_like(values)
     for side in sides:
         for layer, emotion in np.ndindex(values.shape):
             used = side.sizes[:, emotion] > 0
             value = values[layer, emotion]
-            found = jackknife(value, side.values[used, layer, emotion], side.sizes[used, emotion])
-            corrected[layer, emotion] += found[0] - value
-            variance[layer, emotion] += found[1]
+            own, error = jackknife(value, side.values[used, layer, emotion], side.sizes[used, emotion])
+            corrected[layer, emotion] += own - value
+            variance[layer, emotion] += error
     return corrected, np.sqrt(variance)
 
 
 def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.ndarray:
-    """Draws (draws, L, E) of statistics (L, E), by blocks drawn with replacement."""
+    """Samples (draws, L, E) of statistics (L, E), by blocks drawn with replacement."""
     rng = np.random.default_rng(seed)
     corrected, _ = _estimates(values, sides)
     result = np.tile(corrected, (draws, 1, 1))
-    # sums of draws are nearly normal, and a few blocks tell their own spread badly
+    # sums of draws are nearly normal, but the spread of a few blocks is uncertain itself
     wider = student.ppf((1 + CONFIDENCE) / 2, _freedom(sides)) / norm.ppf((1 + CONFIDENCE) / 2)
     for side in sides:
         used = side.sizes > 0
@@ -161,7 +182,7 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
         weight = np.sqrt(np.divide(1, fewer * count, out=np.zeros_like(fewer), where=fewer > 0))
         # the jackknife's variance is the sum of the squares of these
         influence = np.where(count > 1, (pseudo - own) * weight, np.nan)
-        # blocks of unequal size leave a rest, which would move all draws
+        # influences of blocks of unequal size do not add up to zero, which would shift all draws
         influence = np.where(used[:, None, :], influence - influence.sum(axis=0) / np.maximum(count, 1), 0 * influence)
         blocks = len(influence)
         drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws)
@@ -170,19 +191,19 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
 
 
 def _freedom(sides: list[_Side]) -> np.ndarray:
-    """Degrees of freedom (E,) of the errors: those of the side with fewer blocks, at least one."""
+    """Degrees of freedom (E,) of the standard errors: those of the side with fewer blocks, at least one."""
     return np.maximum(np.min([(side.sizes > 0).sum(axis=0) for side in sides], axis=0) - 1, 1)
 
 
 def _corrected_left_out(values: np.ndarray, sides: list[_Side]) -> np.ndarray:
-    """Values without a block, (blocks of all sides, L, E), less their bias, which goes with 1 / frames."""
+    """Values without a block, (blocks of all sides, L, E), minus their bias, which goes with 1 / frames."""
     bias = values - _estimates(values, sides)[0]
-    found = []
+    parts = []
     for side in sides:
         own = values - _estimates(values, [side])[0]
         share = np.where(side.sizes > 0, side.sizes / side.sizes.sum(axis=0), 0)[:, None, :]
-        found.append(side.values - bias - own * share / (1 - share))
-    return np.concatenate(found)
+        parts.append(side.values - bias - own * share / (1 - share))
+    return np.concatenate(parts)
 
 
 def _summary(
@@ -193,9 +214,9 @@ def _summary(
     margin = errors * student.ppf((1 + CONFIDENCE) / 2, _freedom(sides))
     ranked = [i for i, emotion in enumerate(emotions) if emotion != "all"]
     ranks = _ranks(corrected[:, ranked])
-    places = np.full(values.shape, "", dtype=object)
-    places[:, ranked] = np.where(np.isfinite(corrected[:, ranked]).all(axis=1, keepdims=True), ranks.astype(str), "")
-    found = {
+    places = np.full(values.shape, np.nan)
+    places[:, ranked] = np.where(np.isfinite(corrected[:, ranked]).all(axis=1, keepdims=True), ranks, np.nan)
+    columns = {
         "fad": values,
         "fad_corrected": corrected,
         "fad_corrected_low": corrected - margin,
@@ -208,18 +229,18 @@ def _summary(
             "left_out": _corrected_left_out(values, sides),
             "resampled": _draw(values, sides, draws, seed),
         }
-    for name, some in resampled.items():
-        some = some[:, :, ranked]
-        same = _ranks(some) == ranks
-        unknown = ~np.isfinite(some).all(axis=(0, 2))
+    for name, samples in resampled.items():
+        samples = samples[:, :, ranked]
+        same = _ranks(samples) == ranks
+        unknown = ~np.isfinite(samples).all(axis=(0, 2))
         shares = np.full(values.shape, np.nan)
         shares[:, ranked] = same.mean(axis=0)
         shares[unknown] = np.nan
         order = np.where(unknown, np.nan, same.all(axis=2).mean(axis=0))
-        found |= {f"rank_{name}": shares, f"order_{name}": np.tile(order[:, None], len(emotions))}
-    return found
+        columns |= {f"rank_{name}": shares, f"order_{name}": np.tile(order[:, None], len(emotions))}
+    return columns
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1 along the last axis, the least first."""
+    """Ranks along the last axis, 1 for the smallest."""
     return values.argsort(axis=-1, kind="stable").argsort(axis=-1, kind="stable") + 1

@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+import transformers
 
 from speechsong import __version__
-from speechsong.corpora import audio
 from speechsong.corpora.recordings import Recording
 from speechsong.embeddings import moments
 from speechsong.embeddings.store import Embeddings
+from speechsong.encoders import forward
+from speechsong.encoders.loading import Encoder
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
 
-# audio in one batch of the transformer, padding counted: enough to keep the cores busy, little enough for their caches
+# audio in one batch of the blocks, with its padding: enough to keep the cores busy, little enough for their caches
 BATCH_SECONDS = 30.0
-# audio read ahead and sorted by length, so that a batch holds clips of like lengths
+# audio that is read ahead and sorted by length, so that a batch holds clips of similar lengths
 READ_AHEAD_SECONDS = 120.0
+# the number of a clip, and samples of it
+Window = tuple[int, np.ndarray]
 
 
-def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
+def extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
     """Run recordings through an encoder and keep means and moments.
 
     Parameters
     ----------
-    encoder : speechsong.encoders.Encoder
+    encoder
+        What they are run through.
     recordings
         n recordings.
     block_of
@@ -39,23 +45,19 @@ def extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> E
     Raises
     ------
     UserError
-        Where a recording cannot be used, or the GPU has no memory for a single window or the sums.
+        If a recording cannot be used, or the GPU has no memory for a single window or for the sums.
     """
-    import torch
-
     try:
         return _extract(encoder, recordings, block_of)
     except torch.OutOfMemoryError as error:
-        # outside a batch, which halves: the sums, or what a single state of a batch needs once more
+        # a batch deals with its own; this is from the sums, or from one state in float64
         raise UserError(
             f"encoder `{encoder.name}`: the GPU's memory does not hold the sums of its {encoder.layers + 1} layers; "
             "let nothing else use the GPU, or set `device: cpu`"
         ) from error
 
 
-def _extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
-    import torch
-
+def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
     n, states, d = len(recordings), encoder.layers + 1, encoder.width
     n_blocks = max(block_of.values()) + 1
     result = Embeddings(
@@ -86,23 +88,21 @@ def _extract(encoder, recordings: list[Recording], block_of: dict[str, int]) -> 
 
 
 class _Sums:
-    """Running sums of frames about a fixed point near their mean, so that nothing cancels."""
+    """Running sums of frames, relative to a fixed point near their mean, so that nothing cancels."""
 
-    def __init__(self, states: int, width: int, device) -> None:
-        import torch
-
+    def __init__(self, states: int, width: int, device: torch.device) -> None:
         self.count = 0
-        self.origin: list = [None] * states
+        self.origin: list[torch.Tensor | None] = [None] * states
         self.linear = torch.zeros(states, width, dtype=torch.float64, device=device)
         self.square = torch.zeros(states, width, width, dtype=torch.float64, device=device)
 
-    def add(self, state: int, frames) -> None:
-        """Add frames (m, d), float64, which are overwritten."""
+    def add(self, state: int, frames: torch.Tensor) -> None:
+        """Add frames (m, d), float64; their memory is used for the sums."""
         if self.origin[state] is None:
             self.origin[state] = frames.mean(dim=0)
         frames -= self.origin[state]
         self.linear[state] += frames.sum(dim=0)
-        # only blocks on and right of the diagonal, which is all that `pack` reads: 5/8 of the full product
+        # four strips of rows, each from the diagonal on: `pack` reads no more, and it is 5/8 of the full product
         step = -(-frames.shape[1] // 4)
         for left in range(0, frames.shape[1], step):
             rows = slice(left, left + step)
@@ -114,18 +114,11 @@ class _Sums:
         return moments.Moments(self.count, (self.origin[state] + shift).cpu().numpy(), scatter)
 
 
-def _read_ahead(encoder, recordings: list[Recording], members: list[int]) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Read clips and hand out their windows, with the clip that each belongs to, some minutes of audio at a time."""
-    from speechsong.encoders import forward
-
+def _read_ahead(encoder: Encoder, recordings: list[Recording], members: list[int]) -> Iterator[list[Window]]:
+    """Read clips and yield their windows, `READ_AHEAD_SECONDS` of audio at a time."""
     windows, seconds = [], 0.0
     for i in members:
-        samples = audio.load(recordings[i].path, encoder.rate)
-        if len(samples) < encoder.least:
-            raise UserError(
-                f"{recordings[i].path}: {len(samples) / encoder.rate:.4f} s is too short for one frame of "
-                f"`{encoder.name}` ({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
-            )
+        samples = forward.read(encoder, recordings[i].path)
         windows += [(i, w) for w in forward.prepare(encoder, samples)]
         seconds += len(samples) / encoder.rate
         if seconds >= READ_AHEAD_SECONDS:
@@ -135,24 +128,22 @@ def _read_ahead(encoder, recordings: list[Recording], members: list[int]) -> Ite
         yield windows
 
 
-def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Embeddings) -> None:
-    """Run the windows of some clips of one block: add to the sums, write clip means into `result`."""
-    import torch
-
+def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embeddings) -> None:
+    """Run the windows of several clips of one block: add to the sums, and write clip means into `result`."""
     windows = sorted(windows, key=lambda window: len(window[1]))
     members = sorted({i for i, _ in windows})
     totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=encoder.device)
     place = {i: k for k, i in enumerate(members)}
-    waiting: list[list[tuple[int, np.ndarray]]] = []
+    waiting: list[list[Window]] = []
     while windows or waiting:
         batch = waiting.pop() if waiting else _take(windows, round(BATCH_SECONDS * encoder.rate))
-        # all states before any of them counts: a batch that memory does not hold has left nothing behind
+        # all states before any sum: a batch that does not fit the memory has then changed nothing
         states, lengths, owner = _states(encoder, batch, place)
         if states is None:
             if len(batch) == 1:
                 raise UserError(
-                    f"clip {result.clips[batch[0][0]]}: {len(batch[0][1]) / encoder.rate:.1f} s of it are too much at "
-                    f"once for the GPU's memory; let nothing else use the GPU, lower `encoders.{encoder.name}."
+                    f"clip {result.clips[batch[0][0]]}: {len(batch[0][1]) / encoder.rate:.1f} s of it at once do not "
+                    f"fit the GPU's memory; let nothing else use the GPU, lower `encoders.{encoder.name}."
                     "window_seconds`, or set `device: cpu`"
                 )
             log.info("the GPU is out of memory with %d windows at once; going on with half of them", len(batch))
@@ -169,22 +160,18 @@ def _run(encoder, windows: list[tuple[int, np.ndarray]], sums: _Sums, result: Em
     result.pooled[:, members] = (totals / counts[:, None]).float().cpu().numpy()
 
 
-def _states(encoder, batch: list[tuple[int, np.ndarray]], place: dict[int, int]) -> tuple:
-    """Compute what a batch adds.
+def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tuple:
+    """Compute the frames of a batch.
 
     Returns
     -------
-    states : list of tensor (m, d), or None
-        The frames of every hidden state; None where the GPU's memory does not hold them.
+    states : list of Tensor (m, d), or None
+        The frames of all windows, for every hidden state. None if they do not fit the GPU's memory.
     lengths : list of int
         How many frames each window has.
-    owner : tensor (members, m)
-        Row k sums the frames of the clip whose place is k: a product is faster than adding row by row.
+    owner : Tensor (members, m), float64
+        Its row k is 1 for the frames of the clip whose place is k: a product is faster than adding frame by frame.
     """
-    import torch
-
-    from speechsong.encoders import forward
-
     try:
         fronts, lengths = zip(*(forward.front(encoder, w) for _, w in batch), strict=True)
         longest = max(map(len, fronts))
@@ -201,8 +188,8 @@ def _states(encoder, batch: list[tuple[int, np.ndarray]], place: dict[int, int])
         return None, [], None
 
 
-def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, np.ndarray]]:
-    """Take the longest windows off the end of the list, as many as fit `room` samples when padded; at least one."""
+def _take(windows: list[Window], room: int) -> list[Window]:
+    """Take the longest windows off the end: as many as fit `room` samples with their padding, but at least one."""
     longest = len(windows[-1][1])
     count = max(1, min(len(windows), room // longest))
     batch = windows[-count:]
@@ -210,12 +197,26 @@ def _take(windows: list[tuple[int, np.ndarray]], room: int) -> list[tuple[int, n
     return batch
 
 
-def attributes(encoder, entry: dict, emotion: str) -> dict:
-    """What an embedding file says of how it was made."""
-    import torch
-    import transformers
+def attributes(encoder: Encoder, entry: dict, domain: str, emotion: str) -> dict:
+    """List what an embedding file says of itself, but for its layer: what it is of, and how it was made.
 
+    Parameters
+    ----------
+    encoder
+        What made it.
+    entry
+        The encoder's entry in the catalogue.
+    domain, emotion
+        What it is of.
+
+    Returns
+    -------
+    dict
+        Strings and numbers by name.
+    """
     return {
+        "model": encoder.name,
+        "domain": domain,
         "encoder": entry["checkpoint"],
         "revision": entry.get("revision") or "local",
         "control": entry.get("control") or "none",

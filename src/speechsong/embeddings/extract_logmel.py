@@ -1,4 +1,4 @@
-"""Embeddings of log-mel frames, in the form that those of encoders have."""
+"""Embeddings of log-mel frames, in the form of those of hidden states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from speechsong.logs import progress
 
 
 def extract(recordings: list[Recording], block_of: dict[str, int]) -> Embeddings:
-    """Do for log-mel frames what `embeddings.extract` does for hidden states.
+    """Compute clip summaries and block moments of log-mel frames.
 
     Parameters
     ----------
@@ -27,23 +27,23 @@ def extract(recordings: list[Recording], block_of: dict[str, int]) -> Embeddings
     Returns
     -------
     Embeddings
-        Of one state, in the order of `recordings`. Moments are of the frames, d = 80; what is pooled is `summary`,
-        160 wide: a mean alone would say nothing of how the spectrum moves.
+        Of one state, in the order of `recordings`. The moments are those of the frames, d = 80. In place of clip means
+        there are `logmel.summary`, 160 wide: a mean alone would say nothing of how the spectrum moves.
 
     Raises
     ------
     UserError
-        Where a recording cannot be used.
+        If a recording cannot be used.
     """
     n_blocks = max(block_of.values()) + 1
     merged = [moments.Moments(0, np.zeros(BANDS), np.zeros((BANDS, BANDS))) for _ in range(n_blocks)]
     counts, pooled = np.zeros(len(recordings), dtype=np.int64), np.empty((1, len(recordings), WIDTH), np.float32)
     advance = progress(len(recordings), "clips")
     for i, recording in enumerate(recordings):
-        found = frames(recording.path)
-        counts[i], pooled[0, i] = len(found), summary(found)
+        spectrum = frames(recording.path)
+        counts[i], pooled[0, i] = len(spectrum), summary(spectrum)
         block = block_of[recording.speaker]
-        pair = (merged[block], moments.of_frames(found))
+        pair = (merged[block], moments.of_frames(spectrum))
         columns = (np.stack([getattr(m, name) for m in pair]) for name in ("count", "mean", "scatter"))
         merged[block] = moments.Blocks(*columns).merge()
         advance(1)
@@ -57,9 +57,11 @@ def extract(recordings: list[Recording], block_of: dict[str, int]) -> Embeddings
     )
 
 
-def attributes(emotion: str) -> dict:
-    """What an embedding file says of how it was made; names as in `embeddings.attributes`."""
+def attributes(model: str, domain: str, emotion: str) -> dict:
+    """List what an embedding file says of itself, under the names that `extract.attributes` uses."""
     return {
+        "model": model,
+        "domain": domain,
         "encoder": "log-mel",
         "revision": "local",
         "control": "log-mel",

@@ -1,8 +1,8 @@
-"""Count, mean and scatter of frames: what Fréchet distances are computed from, whatever the corpus's length.
+"""Count, mean and scatter of frames: what Fréchet distances are computed from, however long the recordings are.
 
 The scatter of n frames x_i with mean m is sum (x_i - m)(x_i - m)^T, shape (d, d); the covariance is scatter / (n - 1).
 Moments of disjoint sets merge exactly (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample
-variance", eq. 2.1), so blocks of speakers can be put together, or left out, without going back to the frames.
+variance", eq. 2.1), so blocks of speakers can be joined or left out without going back to the frames.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Moments:
     count : int
         n, the number of frames.
     mean : ndarray (d,), float64
+        Mean of the frames.
     scatter : ndarray (d, d), float64
         Centred on `mean`.
     """
@@ -38,13 +39,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Moments of B disjoint blocks of frames, one a group of speakers.
+    """Moments of B disjoint blocks of frames, one block per group of speakers.
 
     Attributes
     ----------
     count : ndarray (B,), int64
-        Frames of each block; 0 where its speakers have none.
+        Frames of each block; 0 if its speakers have none.
     mean : ndarray (B, d), float64
+        Mean of each block's frames; 0 if there are none.
     scatter : ndarray (B, d, d), float64
         Each centred on its own block's mean.
     """
@@ -54,7 +56,7 @@ class Blocks:
     scatter: np.ndarray
 
     def merge(self, keep: np.ndarray | None = None) -> Moments:
-        """Merge all blocks, or those that the boolean mask `keep` (B,) picks."""
+        """Merge all blocks, or only those that the boolean mask `keep` (B,) picks."""
         count = self.count if keep is None else np.where(keep, self.count, 0)
         total = int(count.sum())
         weights = count / max(total, 1)
@@ -65,7 +67,7 @@ class Blocks:
 
 
 def of_frames(frames: np.ndarray) -> Moments:
-    """Compute the moments of frames held in memory, shape (n, d); float64 throughout."""
+    """Compute the moments of frames (n, d) in memory, in float64."""
     frames = np.asarray(frames, dtype=np.float64)
     mean = frames.mean(axis=0)
     centred = frames - mean
@@ -73,7 +75,7 @@ def of_frames(frames: np.ndarray) -> Moments:
 
 
 def join(parts: list[Blocks]) -> Blocks:
-    """Merge the same blocks of several sets: block b of the result holds block b of every part (as for `all`)."""
+    """Merge several sets block by block: block b of the result is block b of all parts together."""
     merged = []
     for b in range(len(parts[0].count)):
         same = Blocks(*(np.stack([getattr(p, name)[b] for p in parts]) for name in ("count", "mean", "scatter")))
@@ -91,13 +93,13 @@ def _triangle(width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pack(scatter: np.ndarray) -> np.ndarray:
-    """Keep the upper triangle of symmetric (..., d, d) arrays as float32 (..., d(d+1)/2), row by row."""
+    """Keep the upper triangle of symmetric matrices (..., d, d), row by row, as float32 (..., d(d+1)/2)."""
     rows, columns = _triangle(scatter.shape[-1])
     return scatter[..., rows, columns].astype(np.float32)
 
 
 def unpack(packed: np.ndarray, width: int) -> np.ndarray:
-    """Restore symmetric (..., d, d) float64 arrays from `pack`."""
+    """Restore symmetric matrices (..., d, d), float64, from what `pack` kept of them."""
     rows, columns = _triangle(width)
     full = np.empty((*packed.shape[:-1], width, width))
     full[..., rows, columns] = packed

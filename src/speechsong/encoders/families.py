@@ -1,13 +1,56 @@
-"""Families: what differs between the kinds of encoder that can be loaded."""
+"""Families: what differs between the kinds of encoder that can be loaded.
+
+In every family a front turns a clip into frames, and transformer blocks follow. Most fronts convolve samples; Whisper's
+convolves log-mel spectra.
+"""
 
 from __future__ import annotations
 
-# model_type in config.json -> prefix of the classes in transformers
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is particular to a family.
+
+    Attributes
+    ----------
+    prefix : str
+        Of its classes in transformers.
+    extractor : str
+        The class of its feature extractor in transformers.
+    reads_spectra : bool
+        Its feature extractor turns each window into a log-mel spectrum, padded to one length. Otherwise it normalises
+        the samples of the whole clip.
+    has_decoder : bool
+        Its models have a decoder too, which is not used.
+    ends_in_norm : bool
+        What transformers returns as the last hidden state has gone through the layer norm after the last block.
+    shares_bias : bool
+        Its first block computes a bias of relative positions, which every block hands on to the next; masks are plain.
+    reads_bare_weights : bool
+        Its attention reads the weights of its projections without calling them, so adapters in them do nothing.
+    plain : dict
+        Options of config.json, with the values that make its weights those of the classes in transformers. Set only if
+        transformers does not know the family by its own name.
+    """
+
+    prefix: str
+    extractor: str = "Wav2Vec2FeatureExtractor"
+    reads_spectra: bool = False
+    has_decoder: bool = False
+    ends_in_norm: bool = False
+    shares_bias: bool = False
+    reads_bare_weights: bool = False
+    plain: dict[str, object] = field(default_factory=dict)
+
+
+# by the `model_type` of config.json
 FAMILIES = {
-    "wav2vec2": "Wav2Vec2",
-    "hubert": "Hubert",
-    "mert_model": "Hubert",
-    "wavlm": "WavLM",
-    "data2vec-audio": "Data2VecAudio",
-    "whisper": "Whisper",
+    "wav2vec2": Family("Wav2Vec2"),
+    "hubert": Family("Hubert"),
+    "mert_model": Family("Hubert", plain={"feature_extractor_cqt": False, "deepnorm": False, "attention_relax": -1.0}),
+    "wavlm": Family("WavLM", shares_bias=True, reads_bare_weights=True),
+    "data2vec-audio": Family("Data2VecAudio"),
+    "whisper": Family("Whisper", "WhisperFeatureExtractor", reads_spectra=True, has_decoder=True, ends_in_norm=True),
 }

@@ -1,10 +1,13 @@
-"""Hidden states for batches of clips.
+"""Hidden states of batches of clips.
 
-A hidden state is what transformers calls `hidden_states[i]`: 0 is the input of the first block, i the output of
-block i. The last is the one that transformers 5 returns: in Whisper after the final layer norm, in stable-layer-norm
-models before it. The base models normalise over time in their first convolution, so padding a waveform changes every
-frame. Everything before the first block (the front) is therefore computed clip by clip, unpadded; only the blocks see
-padded batches, with a mask. Both together give what the model gives for each clip alone."""
+Hidden state i is what transformers calls `hidden_states[i]`: 0 is the input of the first block, i is the output of
+block i. The last one is as transformers 5 returns it: in Whisper after the final layer norm, in models with stable
+layer norm before it.
+
+Base models normalise over time in their first convolution, so padding a waveform would change every frame. What comes
+before the first block (the front) is therefore computed clip by clip, without padding. Only the blocks see padded
+batches, with a mask. The result is what the model gives for each clip alone.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,47 @@ import numpy as np
 import torch
 from torch import nn
 
+from speechsong.corpora import audio
 from speechsong.encoders.loading import Encoder
+from speechsong.errors import UserError
+
+
+def read(encoder: Encoder, path: str) -> np.ndarray:
+    """Read a recording at an encoder's sample rate.
+
+    Returns
+    -------
+    ndarray (n,), float32
+        Enough samples for a frame.
+
+    Raises
+    ------
+    UserError
+        If the recording cannot be used, or is too short for a frame.
+    """
+    samples = audio.load(path, encoder.rate)
+    if len(samples) < encoder.least:
+        raise UserError(
+            f"{path}: {len(samples) / encoder.rate:.4f} s is too short for one frame of `{encoder.name}` "
+            f"({encoder.least / encoder.rate:.4f} s); take it out of the corpus"
+        )
+    return samples
 
 
 def prepare(encoder: Encoder, samples: np.ndarray) -> list[np.ndarray]:
-    """Normalise a clip with the encoder's own feature extractor, then cut it into windows.
+    """Normalise a clip by the encoder's own feature extractor, if it works on samples, and cut it into windows.
 
     Parameters
     ----------
     samples : ndarray (n,), float32
-        A clip at the encoder's sample rate, at least `encoder.least` samples long.
+        From `read`.
 
     Returns
     -------
-    list of ndarray
-        Windows (m,) of samples, each at most `encoder.window` long. A rest too short for a frame is left out.
+    list of ndarray (m,), float32
+        At most `encoder.window` samples each. A rest that is too short for a frame is left out.
     """
-    if encoder.family != "whisper":
+    if not encoder.kind.reads_spectra:
         samples = encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="np").input_values[0]
     cuts = range(0, len(samples), encoder.window)
     windows = [samples[start : start + encoder.window] for start in cuts]
@@ -48,16 +75,26 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
 
     Returns
     -------
-    state : Tensor (T, d)
+    state : Tensor (T, d), float32
     frames : int
-        How many of the T belong to the window; fewer than T only in Whisper, which pads its input itself.
+        How many of the T frames are of the window. Fewer than T only for families that pad their input themselves.
     """
+    if encoder.kind.reads_spectra:
+        return _front_of_spectrum(encoder, window), math.ceil(len(window) / encoder.hop)
+    state = _front_of_samples(encoder, window)
+    return state, len(state)
+
+
+def _front_of_spectrum(encoder: Encoder, window: np.ndarray) -> torch.Tensor:
     model = encoder.model
-    if encoder.family == "whisper":
-        mel = encoder.extractor(window, sampling_rate=encoder.rate, return_tensors="pt").input_features
-        hidden = nn.functional.gelu(model.conv1(mel.to(encoder.device)))
-        hidden = nn.functional.gelu(model.conv2(hidden)).transpose(1, 2)
-        return (hidden + model.embed_positions.weight)[0], math.ceil(len(window) / encoder.hop)
+    spectrum = encoder.extractor(window, sampling_rate=encoder.rate, return_tensors="pt").input_features
+    hidden = nn.functional.gelu(model.conv1(spectrum.to(encoder.device)))
+    hidden = nn.functional.gelu(model.conv2(hidden)).transpose(1, 2)
+    return (hidden + model.embed_positions.weight)[0]
+
+
+def _front_of_samples(encoder: Encoder, window: np.ndarray) -> torch.Tensor:
+    model = encoder.model
     samples = torch.from_numpy(np.ascontiguousarray(window, dtype=np.float32)).to(encoder.device)
     hidden = model.feature_extractor(samples[None]).transpose(1, 2)
     hidden = model.feature_projection(hidden)
@@ -66,12 +103,12 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
     hidden = hidden + model.encoder.pos_conv_embed(hidden)
     if not getattr(model.config, "do_stable_layer_norm", False):
         hidden = model.encoder.layer_norm(hidden)
-    return hidden[0], hidden.shape[1]
+    return hidden[0]
 
 
 def stack(encoder: Encoder) -> nn.Module:
-    """Return the part of the model that holds `layers`, its transformer blocks."""
-    return encoder.model if encoder.family == "whisper" else encoder.model.encoder
+    """Return the part of the model whose `layers` are the transformer blocks."""
+    return encoder.model if encoder.kind.has_decoder else encoder.model.encoder
 
 
 def blocks(
@@ -83,33 +120,32 @@ def blocks(
 
     Parameters
     ----------
-    fronts : list of Tensor (T_i, d)
+    fronts : list of B Tensor (T_i, d)
         From `front`.
     after
-        What is done to the output (B, T, d) of block 1 to N before the next block has it, given the block's number.
+        Called with the number (1 to N) and the output (B, T, d) of each block; what it returns is the input of the
+        next block.
 
     Yields
     ------
     Tensor (B, T, d)
-        The N + 1 hidden states, one after the other, padded to the longest; what lies beyond T_i has no meaning.
+        The N + 1 hidden states, one after the other. T is the largest T_i; frames beyond T_i mean nothing.
     """
     from transformers.masking_utils import create_bidirectional_mask
 
     hidden = nn.utils.rnn.pad_sequence(fronts, batch_first=True)
     lengths = torch.tensor([len(f) for f in fronts], device=hidden.device)
     mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
-    body = stack(encoder)
-    wavlm = encoder.family == "wavlm"
-    if not wavlm:
+    body, kind = stack(encoder), encoder.kind
+    if not kind.shares_bias:
         mask = create_bidirectional_mask(config=encoder.model.config, inputs_embeds=hidden, attention_mask=mask)
     yield hidden
     position_bias = None
     for layer, block in enumerate(body.layers, start=1):
-        if wavlm:
+        if kind.shares_bias:
             hidden, position_bias = block(hidden, attention_mask=mask, position_bias=position_bias)
         else:
             hidden = block(hidden, attention_mask=mask)
         if after is not None:
             hidden = after(layer, hidden)
-        last = encoder.family == "whisper" and layer == encoder.layers
-        yield body.layer_norm(hidden) if last else hidden
+        yield body.layer_norm(hidden) if kind.ends_in_norm and layer == encoder.layers else hidden

@@ -23,11 +23,11 @@ _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors")
 
 
 class _Missing(Exception):
-    """A file that a repository on the hub does not have."""
+    """A file that the repository does not have."""
 
 
 def hub_folder(base: str | Path, checkpoint: str, revision: str) -> Path:
-    """Name the folder in which an encoder from the hub is kept.
+    """Return the folder in which an encoder from the hub is kept.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def hub_folder(base: str | Path, checkpoint: str, revision: str) -> Path:
     Raises
     ------
     UserError
-        Where either is not such a name.
+        If `checkpoint` or `revision` cannot be such a name.
     """
     _check_hub_name(checkpoint, revision)
     return Path(base) / checkpoint.replace("/", "--") / revision
@@ -54,7 +54,7 @@ def hub_folder(base: str | Path, checkpoint: str, revision: str) -> Path:
 
 def _check_hub_name(checkpoint: str, revision: str) -> None:
     parts = checkpoint.split("/")
-    # the hub has no `--` in its names; here it stands for the slash
+    # no name on the hub has `--`, which stands for the slash here
     if (
         len(checkpoint) > 96
         or len(parts) > 2
@@ -74,8 +74,8 @@ def _check_hub_name(checkpoint: str, revision: str) -> None:
 def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) -> None:
     """Download an encoder from the Hugging Face hub: its two configuration files and its weights, no code.
 
-    `config.json` is moved to its place last, so that a folder with it is complete; such a folder is left alone.
-    `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and the hub's own cache count as they do in huggingface_hub.
+    `config.json` is moved to its place last, so a folder that has it is complete, and is left alone. `HF_ENDPOINT`,
+    `HF_TOKEN`, `HF_HUB_OFFLINE` and the hub's own cache are respected.
 
     Parameters
     ----------
@@ -86,19 +86,19 @@ def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) 
     folder
         Where its files are put.
     key
-        The configuration key that could name a local folder instead, for the message.
+        The configuration key that could name a local folder instead, for messages.
 
     Raises
     ------
     UserError
-        Where it cannot be had: whether hub, repository, revision or file is missing, and what to do.
+        If it cannot be downloaded. The message says why, and what to do.
     """
     folder = Path(folder)
     if (folder / _CONFIG).is_file() and any((folder / name).is_file() for name in _WEIGHTS):
         return
     _check_hub_name(checkpoint, revision)
     page = f"https://huggingface.co/{checkpoint}/tree/{revision}"
-    # hidden and beside the final place: what is whole in it is not asked for again, and moving it costs nothing
+    # hidden, in the final folder: complete files are not downloaded again, and moving them costs nothing
     staging = folder / ".download"
     try:
         names = _fetch_files(checkpoint, revision, staging)
@@ -117,7 +117,7 @@ def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) 
 
 
 def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
-    """Bring the files of an encoder to `staging` and name them in the order in which they are to be moved on."""
+    """Download the files of an encoder to `staging`; return their names in the order in which to move them on."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -134,7 +134,7 @@ def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
         try:
             hf_hub_download(checkpoint, name, revision=revision, local_dir=staging)
         except LocalEntryNotFoundError:
-            raise  # the hub fell silent; it is an EntryNotFoundError all the same
+            raise  # the hub fell silent; this is an EntryNotFoundError too
         except EntryNotFoundError:
             return False
         return True
@@ -152,12 +152,12 @@ def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
 
 
 def _hub_silence(checkpoint: str, revision: str) -> Exception | None:
-    """Ask the hub for a first sign of life: huggingface_hub itself would insist for minutes.
+    """Ask the hub for a sign of life, because huggingface_hub itself would try for minutes.
 
     Returns
     -------
     Exception or None
-        Why the hub cannot be reached; None where it answers, be it that it has no such file.
+        Why the hub cannot be reached. None if it answers, even if it has no such file.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
@@ -175,7 +175,7 @@ def _hub_silence(checkpoint: str, revision: str) -> Exception | None:
         except _http_error() as error:
             if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
                 raise
-            # names are looked up again after a moment; time-outs have taken long enough
+            # a failed look-up of names is tried again after a moment; a time-out has taken long enough
             if time.monotonic() - start > WAITS[0]:
                 return error
         time.sleep(WAITS[0])

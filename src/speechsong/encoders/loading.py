@@ -1,4 +1,4 @@
-"""Loading: a frozen encoder from a folder in transformers' layout. No code in the folder is run."""
+"""Loading a frozen encoder from a folder in transformers' layout. No code in the folder is run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from speechsong.encoders.families import FAMILIES
+from speechsong.encoders.families import FAMILIES, Family
 from speechsong.errors import UserError
 from speechsong.logs import log
 
 # oneDNN keeps a plan for every length of clip that it has seen: without a bound, memory grows with the corpus
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+
 # of the weights of the control
 RANDOM_SEED = 0
+# the embedding of masked frames, which only training uses
+_MASK = "masked_spec_embed"
 # what a checkpoint may hold beyond the encoder: heads of pre-training, recognition and classification
 _HEADS = re.compile(
     r"(lm_head|ctc_proj|quantizer|project_q|project_hid|final_proj|label_embs_concat|proj_out|projector|classifier"
@@ -39,11 +42,11 @@ class Encoder:
     name : str
         Its name in the catalogue.
     family : str
-        `model_type` of its config.
+        The `model_type` of its config.json, a key of `FAMILIES`.
     model : nn.Module
-        The bare model (for Whisper the encoder half), float32.
-    extractor
-        The feature extractor that belongs to it.
+        Without a head or a decoder, float32.
+    extractor : object
+        Its feature extractor, of transformers.
     rate : int
         Sample rate in Hz.
     hop : int
@@ -51,12 +54,13 @@ class Encoder:
     least : int
         Samples that the first frame needs.
     layers : int
-        Blocks N; there are N + 1 hidden states.
+        Number of blocks N; there are N + 1 hidden states.
     width : int
-        d, of every hidden state.
+        Size d of every hidden state.
     window : int
-        Samples that go through the encoder at once, at most.
+        Most samples that go through the encoder at once.
     device : torch.device
+        Where the model is.
     weights : str
         Digest of the weights, 16 hexadecimal digits.
     """
@@ -74,9 +78,14 @@ class Encoder:
     device: torch.device
     weights: str
 
+    @property
+    def kind(self) -> Family:
+        """What is particular to its family."""
+        return FAMILIES[self.family]
+
 
 def pick_device(device: str) -> torch.device:
-    """Turn the config's `device` (auto, cpu, cuda, cuda:1, ...) into a device that is there."""
+    """Return the device that the config key `device` (auto, cpu, cuda, cuda:1, ...) stands for, if it is there."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -85,13 +94,46 @@ def pick_device(device: str) -> torch.device:
 
 
 def report_device(encoder: Encoder, gpus: int) -> None:
-    """Log what an encoder computes on, and warn where the job asked for GPUs and got none."""
+    """Log what an encoder computes on; warn if the job asked for GPUs and got none."""
     log.info("computing on %s", encoder.device)
     if gpus and encoder.device.type == "cpu":
         log.warning(
             "warning: the job asked for a GPU, but torch sees none, so it computes on the CPU; install a torch with "
             "CUDA, or set `device: cpu` to ask for none"
         )
+
+
+def load_entry(folder: str | Path, name: str, entry: dict, device: str) -> Encoder:
+    """Load an encoder as its entry in the catalogue says.
+
+    Parameters
+    ----------
+    folder
+        Holds its files, as for `load`.
+    name
+        Its name in the catalogue.
+    entry
+        With the key window_seconds and, if they are given, layers and control.
+    device
+        As for `load`.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    UserError
+        As `load`.
+    """
+    return load(
+        folder,
+        name=name,
+        layers=entry.get("layers"),
+        window_seconds=entry["window_seconds"],
+        device=device,
+        random=entry.get("control") == "random",
+    )
 
 
 def load(
@@ -112,14 +154,14 @@ def load(
     name
         The encoder's name in the catalogue, for messages.
     layers
-        The number of blocks that the catalogue says it has; None to take it as it is.
+        The number of blocks that it must have; None if any number will do.
     window_seconds
         Longer clips are cut into windows of this length.
     device
-        "auto", "cpu", "cuda" or "cuda:1" and so on.
+        "auto", "cpu", "cuda", "cuda:1" and so on.
     random
-        Draw the weights as transformers starts training with, always the same ones; those in the folder, if any, are
-        not read. What such a control lacks is pre-training.
+        Draw the weights as transformers does before training, always the same ones, and do not read those in the
+        folder. Such a control lacks nothing but the pre-training.
 
     Returns
     -------
@@ -128,108 +170,100 @@ def load(
     Raises
     ------
     UserError
-        Where a file or a weight that the forward pass uses is missing, a weight is left over that is no known
-        head, the family is unknown, or the number of layers is another.
+        If a file is missing, the family is unknown, the number of layers is another, the checkpoint lacks a weight of
+        the encoder or has one of an unknown part, or the window or the device cannot be used.
     """
-    folder = Path(folder)
-    key = f"encoders.{name}"
-    for needed in ("config.json", "preprocessor_config.json"):
-        if not (folder / needed).is_file():
-            raise UserError(f"{folder / needed}: missing; set `{key}.checkpoint` to a folder saved by transformers")
-    settings = _read_json(folder / "config.json")
+    folder, key = Path(folder), f"encoders.{name}"
+    settings = _read_settings(folder, key)
     family = settings.get("model_type")
     if family not in FAMILIES:
-        raise UserError(f"{folder}: encoders of type {family!r} are not supported (known: {', '.join(FAMILIES)})")
-
-    import transformers
-
-    # what is missing or left over is checked below
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    config_class = getattr(transformers, f"{FAMILIES[family]}Config")
-    model_class = getattr(transformers, f"{FAMILIES[family]}Model")
-    if family == "mert_model":
-        _check_mert(folder, settings)
-        settings = {k: v for k, v in settings.items() if k not in ("model_type", "auto_map", "architectures")}
-        config = config_class.from_dict(settings)
-    else:
-        config = config_class.from_pretrained(folder)
-    blocks = config.encoder_layers if family == "whisper" else config.num_hidden_layers
+        raise UserError(
+            f"{folder}: encoders of type {family!r} are not supported (known: {', '.join(FAMILIES)}); set "
+            f"`{key}.checkpoint` to one of these"
+        )
+    kind = FAMILIES[family]
+    config = _make_config(folder, kind, settings, key)
+    blocks, width = config.num_hidden_layers, config.hidden_size
     if layers is not None and blocks != layers:
         raise UserError(f"{folder}: the encoder has {blocks} layers, `{key}.layers` says {layers}; correct the key")
-    model = _random_weights(model_class, config) if random else _load_weights(model_class, folder, config, key)
-    if family == "whisper":
+    model = _random_model(kind, config) if random else _pretrained_model(folder, kind, config, key)
+    if kind.has_decoder:
         model = model.get_encoder()
     model.eval().requires_grad_(False)
     weights = _digest(model, random)
-    if family not in ("whisper", "data2vec-audio") and is_parametrized(model.encoder.pos_conv_embed.conv):
-        # the weights are frozen: norm them once instead of at every clip
-        remove_parametrizations(model.encoder.pos_conv_embed.conv, "weight")
-
-    extractor_class = (
-        transformers.WhisperFeatureExtractor if family == "whisper" else transformers.Wav2Vec2FeatureExtractor
-    )
-    extractor = extractor_class.from_pretrained(folder)
-    rate = extractor.sampling_rate
-    window = round(window_seconds * rate)
-    if family == "whisper":
-        hop, least, width = 2 * extractor.hop_length, 1, config.d_model
-        frames = window // hop
-        if not 0 < frames <= config.max_source_positions:
-            longest = config.max_source_positions * hop / rate
-            raise UserError(f"config key `{key}.window_seconds`: {window_seconds} is not within 0 and {longest:g}")
-        window = frames * hop
-        extractor.n_samples = window
-        extractor.nb_max_frames = 2 * frames
-        # transformers insists on inputs as long as the positional table
-        model.config.max_source_positions = model.max_source_positions = frames
-        model.embed_positions = nn.Embedding.from_pretrained(model.embed_positions.weight[:frames].clone())
-    else:
-        hop, width = math.prod(config.conv_stride), config.hidden_size
-        least = 1
-        for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
-            least = (least - 1) * stride + kernel
-        if window < least:
-            raise UserError(f"config key `{key}.window_seconds`: {window_seconds} s is too short for one frame")
-    place = pick_device(device)
+    _fold_norms(model)
+    extractor = getattr(_transformers(), kind.extractor).from_pretrained(folder)
+    hop, least = _frame_sizes(kind, config, extractor)
+    window = round(window_seconds * extractor.sampling_rate)
+    if kind.reads_spectra:
+        window = _cut_positions(model, extractor, window, hop, key)
+    elif window < least:
+        raise UserError(f"config key `{key}.window_seconds`: {window_seconds} is too short for one frame; raise it")
+    target = pick_device(device)
     # float32 means float32: TF32 is off by 1e-3
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return Encoder(name, family, model.to(place), extractor, rate, hop, least, blocks, width, window, place, weights)
+    return Encoder(
+        name=name,
+        family=family,
+        model=model.to(target),
+        extractor=extractor,
+        rate=extractor.sampling_rate,
+        hop=hop,
+        least=least,
+        layers=blocks,
+        width=width,
+        window=window,
+        device=target,
+        weights=weights,
+    )
 
 
-def _digest(model: nn.Module, random: bool) -> str:
-    """Digest the names, shapes and values of all weights as they were loaded, before any is folded or cut."""
-    found = hashlib.sha256()
-    for name, value in sorted(itertools.chain(model.named_parameters(), model.named_buffers())):
-        # not used, and drawn anew where the checkpoint lacks it
-        if name == "masked_spec_embed":
-            continue
-        found.update(f"{name} {tuple(value.shape)}".encode())
-        # random weights follow from these; their last bits depend on the CPU that drew them
-        if not random:
-            found.update(value.contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
+def _transformers():
+    # imported here, because it takes seconds; what is missing or left over in a checkpoint is checked below
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
 
 
-def _read_json(path: Path) -> dict:
+def _read_settings(folder: Path, key: str) -> dict:
+    for name in ("config.json", "preprocessor_config.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name}: missing; set `{key}.checkpoint` to a folder saved by transformers")
+    path = folder / "config.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); fetch the checkpoint again") from error
 
 
-def _check_mert(folder: Path, settings: dict) -> None:
-    # with these three the weights of MERT are those of a plain HuBERT
-    for option, plain in (("feature_extractor_cqt", False), ("deepnorm", False), ("attention_relax", -1.0)):
+def _make_config(folder: Path, kind: Family, settings: dict, key: str) -> object:
+    config_class = getattr(_transformers(), f"{kind.prefix}Config")
+    if not kind.plain:
+        return config_class.from_pretrained(folder)
+    for option, plain in kind.plain.items():
         if settings.get(option, plain) != plain:
             raise UserError(
-                f"{folder}: a MERT with {option} = {settings[option]} is not supported; use m-a-p/MERT-v1-95M"
+                f"{folder}: an encoder with {option} = {settings[option]} is not supported; set `{key}.checkpoint` to "
+                f"one with {option} = {plain}"
             )
+    foreign = ("model_type", "auto_map", "architectures")
+    return config_class.from_dict({option: value for option, value in settings.items() if option not in foreign})
 
 
-def _load_weights(model_class: type, folder: Path, config: object, key: str) -> nn.Module:
+def _random_model(kind: Family, config: object) -> nn.Module:
+    model_class = getattr(_transformers(), f"{kind.prefix}Model")
+    with torch.random.fork_rng(devices=[]):
+        # not torch.manual_seed, which would also seed a GPU and leave it so
+        torch.default_generator.manual_seed(RANDOM_SEED)
+        return model_class(config)
+
+
+def _pretrained_model(folder: Path, kind: Family, config: object, key: str) -> nn.Module:
+    model_class = getattr(_transformers(), f"{kind.prefix}Model")
     try:
-        model, info = model_class.from_pretrained(
+        model, report = model_class.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -243,24 +277,72 @@ def _load_weights(model_class: type, folder: Path, config: object, key: str) -> 
             f"{folder}: the weights cannot be loaded ({reason}); fetch the checkpoint again or correct "
             f"`{key}.checkpoint`"
         ) from error
-    unused = ("decoder.",) if config.model_type == "whisper" else ()
-    missing = sorted(k for k in info["missing_keys"] if k != "masked_spec_embed" and not k.startswith(unused))
+    missing = [
+        name
+        for name in report["missing_keys"]
+        if name != _MASK and not (kind.has_decoder and name.startswith("decoder."))
+    ]
     if missing:
         raise UserError(
-            f"{folder}: the checkpoint lacks {len(missing)} weights that the encoder uses ({', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}); set `{key}.checkpoint` to a complete one"
+            f"{folder}: the checkpoint lacks {len(missing)} weights that the encoder uses ({_first_three(missing)}); "
+            f"set `{key}.checkpoint` to a complete one"
         )
-    extra = sorted(k for k in info["unexpected_keys"] if not _HEADS.match(k))
+    extra = [name for name in report["unexpected_keys"] if not _HEADS.match(name)]
     if extra:
         raise UserError(
-            f"{folder}: {len(extra)} weights belong to no part of the encoder or a known head ({', '.join(extra[:3])}"
-            f"{', ...' if len(extra) > 3 else ''}); set `{key}.checkpoint` to a checkpoint of a supported family"
+            f"{folder}: {len(extra)} weights belong to no part of the encoder and no known head "
+            f"({_first_three(extra)}); set `{key}.checkpoint` to a checkpoint of a supported family"
         )
     return model
 
 
-def _random_weights(model_class: type, config: object) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        # not torch.manual_seed, which would also seed a GPU and leave it so
-        torch.default_generator.manual_seed(RANDOM_SEED)
-        return model_class(config)
+def _first_three(names: list[str]) -> str:
+    return ", ".join([*sorted(names)[:3], *["..."] * (len(names) > 3)])
+
+
+def _digest(model: nn.Module, random: bool) -> str:
+    """Digest the names, shapes and values of all weights as they were loaded, before any is folded or cut."""
+    digest = hashlib.sha256()
+    for name, value in sorted(itertools.chain(model.named_parameters(), model.named_buffers())):
+        # not used, and drawn anew if the checkpoint lacks it
+        if name == _MASK:
+            continue
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        # random weights follow from these; their last bits depend on the CPU that drew them
+        if not random:
+            digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _fold_norms(model: nn.Module) -> None:
+    """Compute normed weights once instead of for every clip: they are frozen."""
+    for module in list(model.modules()):
+        if is_parametrized(module, "weight"):
+            remove_parametrizations(module, "weight")
+
+
+def _frame_sizes(kind: Family, config: object, extractor: object) -> tuple[int, int]:
+    """Return how many samples lie between two frames, and how many the first frame needs."""
+    if kind.reads_spectra:
+        # the second convolution skips every other column of the spectrum
+        return 2 * extractor.hop_length, 1
+    least = 1
+    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        least = (least - 1) * stride + kernel
+    return math.prod(config.conv_stride), least
+
+
+def _cut_positions(model: nn.Module, extractor: object, window: int, hop: int, key: str) -> int:
+    """Cut the table of positions, and what the extractor pads to, to a window; return its whole frames in samples."""
+    frames, longest, rate = window // hop, model.config.max_source_positions, extractor.sampling_rate
+    if not 0 < frames <= longest:
+        raise UserError(
+            f"config key `{key}.window_seconds`: must be from {hop / rate:g} to {longest * hop / rate:g}, not "
+            f"{window / rate:g}"
+        )
+    extractor.n_samples = frames * hop
+    extractor.nb_max_frames = 2 * frames
+    # transformers insists on inputs as long as the table
+    model.config.max_source_positions = model.max_source_positions = frames
+    model.embed_positions = nn.Embedding.from_pretrained(model.embed_positions.weight[:frames].clone())
+    return frames * hop

@@ -1,8 +1,9 @@
-"""The log-mel baseline: log-mel spectra in the place of hidden states, to see what an encoder adds to them.
+"""Log-mel spectra in the place of hidden states: a baseline that shows what an encoder adds to them.
 
 The constants are those of Whisper's front end (Radford et al. 2023, "Robust speech recognition via large-scale weak
 supervision", section 2.2): 16 kHz, 25 ms windows, 10 ms apart, 80 bands to 8 kHz on Slaney's scale, log10 of the power.
-Unlike there, nothing depends on the clip's own maximum, so loudness is kept; windows lie wholly inside the clip."""
+Unlike there, values do not depend on the clip's maximum, so loudness is kept, and windows lie wholly inside the clip.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ RATE = 16000  # Hz
 WINDOW = 400  # samples
 HOP = 160  # samples
 BANDS = 80
-# a third of what rounding to 16 bits leaves in a band: digital silence stays near quiet rooms
+# power: a third of what rounding to 16 bits leaves in a band, so that digital silence stays near quiet rooms
 FLOOR = 1e-10
-# of a clip: mean and standard deviation of each band
+# of a clip's summary: mean and standard deviation of each band
 WIDTH = 2 * BANDS
 
 
@@ -44,12 +45,12 @@ def frames(path: str | Path) -> np.ndarray:
     Returns
     -------
     ndarray (T, 80), float32
-        log10 of the power in each band, at least -10; T = 1 + (n - 400) // 160 for n samples.
+        log10 of the power in each band, at least -10. T = 1 + (n - 400) // 160 for n samples at 16 kHz.
 
     Raises
     ------
     UserError
-        Where the recording cannot be used or is shorter than a window.
+        If the recording cannot be used or is shorter than a window.
     """
     samples = audio.load(path, RATE)
     if len(samples) < WINDOW:
@@ -61,7 +62,7 @@ def frames(path: str | Path) -> np.ndarray:
         return _mel()(torch.from_numpy(samples)).clamp(min=FLOOR).log10().T.numpy()
 
 
-def summary(of: np.ndarray) -> np.ndarray:
-    """Summarise frames (T, 80) as mean and standard deviation (ddof 0) of each band, (160,) float32."""
-    exact = of.astype(np.float64)
+def summary(spectrum: np.ndarray) -> np.ndarray:
+    """Summarise log-mel frames (T, 80) as mean and standard deviation (ddof 0) of each band, (160,) float32."""
+    exact = spectrum.astype(np.float64)
     return np.concatenate([exact.mean(axis=0), exact.std(axis=0)]).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Evaluation: what the predictions say, how sure it is, and what it means for the paper.
+"""Evaluation: how good the predictions are, how certain that is, and what it means for the paper.
 
-Read `predictions` first, then `scores` and `intervals`, `comparisons`, and `summaries`. `claims` and `paper` set the
-results beside the paper's."""
+Read `predictions` first, then `intervals`, `scores` and `comparisons`. `summaries` makes the tables that papers print;
+`paper` and `claims` set the results beside those of Sun et al. (2024).
+"""

@@ -1,12 +1,22 @@
-"""The claims of Sun et al. (2024) as a checklist, each computed from this run.
+"""The paper's claims: a checklist of what Sun et al. (2024) say, each computed from this run.
 
-A claim is put as a number and a bound. It holds where the number's 95 % interval lies wholly on the claimed side of
-the bound, does not hold where it lies wholly on the other side, and is undecided where the interval contains the bound.
-A claim about an order of emotions holds where it is true in 97.5 % of the resampled FADs. That it is true in few is no
-evidence against it, for there are many orders: it does not hold where one of its pairs, an emotion that should be
-nearer than another, is so in at most 2.5 % of them, divided by the number of pairs (Bonferroni). It needs all the
-emotions that it names. Verdicts are not adjusted for their number. Accuracies are those of the random split, as in the
-paper, in %.
+A claim is put as a number and a bound. It holds if the 95 % interval of the number is entirely on the claimed side of
+the bound, does not hold if it is entirely on the other side, and is undecided if the interval contains the bound.
+
+A claim about an order of emotions holds if it is true in 97.5 % of the resampled FADs. That it is true in few is no
+evidence against it, because there are many orders. It does not hold if one of its pairs (an emotion that should be
+nearer than another) is in order in at most 2.5 % of them, divided by the number of pairs (Bonferroni). It needs all
+the emotions that it names.
+
+Conventions
+-----------
+Accuracies are those of the random split, as in the paper. Differences are in points of %. Verdicts are not adjusted for
+their number. A claim that this run cannot answer has the verdict `MISSING`. The column in_paper says whether the paper
+makes the claim, or this run asks the same of another encoder.
+
+References
+----------
+[1] Sun et al., 2024, arXiv:2409.17899.
 """
 
 from __future__ import annotations
@@ -17,15 +27,56 @@ import numpy as np
 import pandas as pd
 
 from speechsong.distances import ranking
-from speechsong.evaluation import scores
+from speechsong.evaluation.comparisons import accuracies
+from speechsong.evaluation.predictions import results
 
 SPEECH_ENCODERS, MUSIC_ENCODER = ("w2v2", "hubert"), "mert"
-# what counts as a fall from the middle layers to the last, in points: 10 files of the paper's 203
+ENCODERS = (*SPEECH_ENCODERS, MUSIC_ENCODER)
+# whose FAD rises with depth, as the paper says
+RISING = ("hubert", MUSIC_ENCODER)
+# what counts as a fall from the middle layers to the last, in points: 10 clips of the paper's 203
 FALL = 5.0
 # fewer have no middle and no end
 LEAST_LAYERS = 3
 CLOSEST, THEN = ("angry", "fearful"), ("happy", "sad", "neutral", "calm")
 MISSING = "not in this run"
+NOTHING = (float("nan"),) * 3
+
+
+def check(
+    predictions: pd.DataFrame,
+    fads: pd.DataFrame,
+    left_out: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    domains: list[str],
+    paper: list[str] | None,
+) -> pd.DataFrame:
+    """Judge all claims.
+
+    Parameters
+    ----------
+    predictions
+        From `predictions.read`.
+    fads, left_out
+        Rows of the FAD CSVs and of the left_out.csv of all models.
+    comparisons
+        From `comparisons.compare`.
+    domains
+    paper
+        Our names of RAVDESS speech and song; None if the run is of others, or of other emotions, of which the paper
+        claims nothing.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim: claim, encoder, in_paper (yes or no), verdict, number with its interval, meaning (of the
+        number).
+    """
+    rows = [*falls(predictions, domains), *specialists(predictions, paper)]
+    for model, of_model in fads.groupby("model", sort=False):
+        rows += closeness(of_model, left_out[left_out["model"] == model])
+    table = pd.DataFrame(rows + helps(comparisons))
+    return table if paper else table.assign(in_paper="no")
 
 
 def judge(low: float, high: float, bound: float, side: str) -> str:
@@ -37,19 +88,19 @@ def judge(low: float, high: float, bound: float, side: str) -> str:
 
 
 def judge_order(distances: dict[str, np.ndarray], order: tuple[tuple[str, ...], ...]) -> tuple[float, str]:
-    """Judge an order by draws of the distances.
+    """Judge an order of emotions by draws of their distances.
 
     Parameters
     ----------
     distances
         Draws (draws,) of each emotion's distance.
     order
-        Groups of emotions, the nearest first; within a group there is no order.
+        Groups of emotions, the nearest first. There is no order within a group.
 
     Returns
     -------
     share : float
-        Of the draws in which the order is true; NaN where a distance has no draws.
+        Share of the draws in which the order is true; NaN if a distance has no draws.
     verdict : str
     """
     if not np.isfinite(list(distances.values())).all():
@@ -62,23 +113,32 @@ def judge_order(distances: dict[str, np.ndarray], order: tuple[tuple[str, ...], 
     return share, "does not hold" if right.mean(axis=1).min() <= 0.025 / len(pairs) else "undecided"
 
 
-def _row(claim: str, encoder: str, number: tuple[float, float, float], verdict: str, meaning: str) -> dict:
-    value, low, high = number
-    rising = claim.startswith("FAD rises")
-    made = encoder in (("hubert", MUSIC_ENCODER) if rising else (*SPEECH_ENCODERS, MUSIC_ENCODER))
+def _row(
+    claim: str,
+    encoder: str,
+    meaning: str,
+    verdict: str = MISSING,
+    number: tuple[float, float, float] = NOTHING,
+    claimed: tuple[str, ...] = ENCODERS,
+) -> dict:
+    """Row of a claim, which the paper makes of the encoders `claimed`."""
     return {
         "claim": claim,
         "encoder": encoder,
-        "in_paper": "yes" if made else "no",
+        "in_paper": "yes" if encoder in claimed else "no",
         "verdict": verdict,
-        "number": value,
-        "number_low": low,
-        "number_high": high,
+        "number": number[0],
+        "number_low": number[1],
+        "number_high": number[2],
         "meaning": meaning,
     }
 
 
-_NOTHING = (float("nan"),) * 3
+def _difference(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, float, float]:
+    """Accuracy of answers A minus that of answers B, and the ends of its interval, in points."""
+    of_a, of_b = accuracies(a, b)
+    value, (low, high) = of_a.minus(of_b)
+    return 100 * value, 100 * low, 100 * high
 
 
 def falls(predictions: pd.DataFrame, domains: list[str]) -> list[dict]:
@@ -87,37 +147,38 @@ def falls(predictions: pd.DataFrame, domains: list[str]) -> list[dict]:
     Parameters
     ----------
     predictions
-        Probes, from `evaluation.read`.
+        From `predictions.read`.
     domains
 
     Returns
     -------
     list of dict
-        A row an encoder and domain. The number is the accuracy of the last quarter of the layers minus that of the
-        quarter in the middle.
+        One row per encoder and domain. The number is the accuracy of the last quarter of the layers minus that of the
+        middle quarter.
     """
+    meaning = (
+        "accuracy of the last quarter of the layers minus that of the middle quarter, in points; "
+        f"a fall is more than {FALL:g} points"
+    )
     rows = []
     for encoder, does in zip(SPEECH_ENCODERS, (True, False), strict=True):
-        claim = f"{encoder} {'falls' if does else 'does not fall'} in its last layers"
-        some = predictions[(predictions["model"] == encoder) & (predictions["protocol"] == "random")]
-        some = some[~some["layer"].isin(["mean", "selected"])]
-        layer = some["layer"].astype(int)
-        meaning = (
-            f"last quarter of the layers minus the quarter in the middle, points; to fall is more than {FALL:g} down"
-        )
+        name = f"{encoder} {'falls' if does else 'does not fall'} in its last layers"
+        probed = predictions[(predictions["model"] == encoder) & (predictions["protocol"] == "random")]
+        probed = probed[probed["layer"].notna()]
+        blocks = 0 if probed.empty else int(probed["layer"].max())
+        quarter = max(1, blocks // 4)
+        start = (blocks - quarter) // 2
         for domain in domains:
-            if some.empty or layer.max() < LEAST_LAYERS:
-                rows.append(_row(f"{claim} ({domain})", encoder, _NOTHING, MISSING, meaning))
+            claim = f"{name} ({domain})"
+            if blocks < LEAST_LAYERS:
+                rows.append(_row(claim, encoder, meaning))
                 continue
-            blocks = layer.max()
-            quarter = max(1, blocks // 4)
-            here = some["test_domain"] == domain
-            start = (blocks - quarter) // 2
-            last = some[here & (layer > blocks - quarter)]
-            middle = some[here & (layer > start) & (layer <= start + quarter)]
-            number = tuple(100 * v for v in scores.difference(last, middle))
+            answers = probed[probed["test_domain"] == domain]
+            last = answers[answers["layer"] > blocks - quarter]
+            middle = answers[(answers["layer"] > start) & (answers["layer"] <= start + quarter)]
+            number = _difference(last, middle)
             verdict = judge(*number[1:], -FALL, "below" if does else "above")
-            rows.append(_row(f"{claim} ({domain})", encoder, number, verdict, meaning))
+            rows.append(_row(claim, encoder, meaning, verdict, number))
     return rows
 
 
@@ -127,85 +188,89 @@ def specialists(predictions: pd.DataFrame, domains: list[str] | None) -> list[di
     Parameters
     ----------
     predictions
-        Probes, from `evaluation.read`.
+        From `predictions.read`.
     domains
-        Our names of speech and of music; None where the corpora are no such two.
+        Our names of RAVDESS speech and song; None if the run is of others.
 
     Returns
     -------
     list of dict
-        A row a speech encoder and domain. The number is the difference of accuracies averaged over the layers.
+        One row per speech encoder and domain. The number is the difference in accuracy averaged over the layers.
     """
-    some = predictions[(predictions["layer"] == "mean") & (predictions["protocol"] == "random")]
+    meaning = "difference in accuracy averaged over the layers, in points"
+    means = {
+        (keys["model"], keys["test_domain"]): answers
+        for keys, answers in results(predictions)
+        if keys["over"] == "mean" and keys["protocol"] == "random"
+    }
     rows = []
     for domain, music in zip(domains or ("speech", "music"), (False, True), strict=True):
         for encoder in SPEECH_ENCODERS:
             better, worse = (MUSIC_ENCODER, encoder) if music else (encoder, MUSIC_ENCODER)
             claim = f"{better} is better at {domain} than {worse}"
-            of = {m: some[(some["model"] == m) & (some["test_domain"] == domain)] for m in (better, worse)}
-            meaning = "accuracy averaged over the layers, difference in points"
-            if domains is None or any(part.empty for part in of.values()):
-                rows.append(_row(claim, better, _NOTHING, MISSING, meaning))
+            if domains is None or not {(better, domain), (worse, domain)} <= set(means):
+                rows.append(_row(claim, better, meaning))
                 continue
-            number = tuple(100 * v for v in scores.difference(of[better], of[worse]))
-            rows.append(_row(claim, better, number, judge(*number[1:], 0, "above"), meaning))
+            number = _difference(means[better, domain], means[worse, domain])
+            rows.append(_row(claim, better, meaning, judge(*number[1:], 0, "above"), number))
     return rows
 
 
 def closeness(fads: pd.DataFrame, left_out: pd.DataFrame) -> list[dict]:
-    """Judge for one encoder: angry and fearful are closest, then happy, sad, neutral and calm; FAD rises with depth.
-
-    Draws are of the bias-corrected FADs (`ranking.resample`).
+    """Judge of one encoder: angry and fearful are closest, then happy, sad, neutral and calm; FAD rises with depth.
 
     Parameters
     ----------
     fads, left_out
-        Rows of the FAD CSV and of left_out.csv.
+        Rows of the FAD CSV and of the left_out.csv of one model.
 
     Returns
     -------
     list of dict
-        Of the order, the number is the share of resampled FADs in which it is true; emotions are ordered by their FAD
-        relative to the other emotions, averaged over the layers. Of the rise, it is Kendall's tau of layer and FAD over
-        all frames. Layer 0, the input of the first block, is left out unless there is no other.
+        One row per claim. The number of an order is the share of the resampled FADs (`ranking.resample`) in which it
+        is true; emotions are ordered by their FAD relative to the other emotions, averaged over the layers. The number
+        of the rise is Kendall's tau between layer and FAD of all frames. Layer 0, the input of the first block, is
+        left out unless there is no other.
     """
     model = fads["model"].iloc[0]
     emotions = list(fads["emotion"].unique())
     layers = sorted(fads["layer"].unique())
     corrected = fads.pivot(index="layer", columns="emotion", values="fad_corrected").loc[layers, emotions].to_numpy()
-    deep = slice(1 if len(layers) > 1 else 0, None)
-    drawn = ranking.resample(fads, left_out)[:, deep]
-    rows = []
+    blocks = slice(1 if len(layers) > 1 else 0, None)
+    drawn = ranking.resample(fads, left_out)[:, blocks]
     relative = {}
     if set(CLOSEST + THEN) <= set(emotions):
-        six = drawn[:, :, [emotions.index(e) for e in CLOSEST + THEN]]
-        typical = six.mean(axis=(0, 2))
-        relative = dict(zip(CLOSEST + THEN, (six / typical[:, None]).mean(axis=1).T, strict=True))
-    meaning = "share of resampled FADs (relative to the other emotions, averaged over the layers) in which it is true"
+        named = drawn[:, :, [emotions.index(e) for e in CLOSEST + THEN]]
+        typical = named.mean(axis=(0, 2))
+        relative = dict(zip(CLOSEST + THEN, (named / typical[:, None]).mean(axis=1).T, strict=True))
+    rows = []
+    meaning = (
+        "share of the resampled FADs in which the order is true (FAD relative to the other emotions, averaged over the "
+        "layers)"
+    )
     for claim, order in (
         (f"{' and '.join(CLOSEST)} are the closest in {model}", (CLOSEST, THEN)),
         (f"then come {', '.join(THEN)} in {model}", tuple((e,) for e in THEN)),
     ):
         if not relative:
-            rows.append(_row(claim, model, _NOTHING, MISSING, meaning))
+            rows.append(_row(claim, model, meaning))
             continue
-        # without an error, as with one block of speakers, nothing is known
         share, verdict = judge_order(relative, order)
-        rows.append(_row(claim, model, (share, *_NOTHING[1:]), verdict, meaning))
-    claim, meaning = f"FAD rises with depth in {model}", "Kendall's tau of layer and FAD of all emotions together"
+        rows.append(_row(claim, model, meaning, verdict, (share, *NOTHING[1:])))
+    claim, meaning = f"FAD rises with depth in {model}", "Kendall's tau between layer and FAD of all emotions together"
     if len(layers) <= LEAST_LAYERS:
-        return [*rows, _row(claim, model, _NOTHING, MISSING, meaning)]
-    earlier, later = np.triu_indices(len(layers[deep]), 1)
+        return [*rows, _row(claim, model, meaning, claimed=RISING)]
+    earlier, later = np.triu_indices(len(layers[blocks]), 1)
 
     def tau(values: np.ndarray) -> np.ndarray:
         return np.sign(values[..., later] - values[..., earlier]).mean(axis=-1)
 
     everything = emotions.index("all")
-    value = float(tau(corrected[deep, everything]))
-    # draws, which are noisier than what they are of, may all lie on one side of it
+    value = float(tau(corrected[blocks, everything]))
     low, high = (float(edge) for edge in np.quantile(tau(drawn[:, :, everything]), [0.025, 0.975]))
-    low, high = min(low, value), max(high, value)
-    return [*rows, _row(claim, model, (value, low, high), judge(low, high, 0, "above"), meaning)]
+    # draws have more noise than the value itself, and may all lie on one side of it
+    number = (value, min(low, value), max(high, value))
+    return [*rows, _row(claim, model, meaning, judge(*number[1:], 0, "above"), number, claimed=RISING)]
 
 
 def helps(comparisons: pd.DataFrame) -> list[dict]:
@@ -214,38 +279,39 @@ def helps(comparisons: pd.DataFrame) -> list[dict]:
     Parameters
     ----------
     comparisons
-        From `evaluation.compare`.
+        From `comparisons.compare`.
 
     Returns
     -------
     list of dict
-        Two rows an encoder, the paper's first and then the others that were adapted: against direct training as in the
-        paper, and against the equal budget. The number is the smallest of the differences over approaches and
-        directions. One that is negative beyond its interval, with an adjusted p below 0.05, refutes the claim and is
-        the number; for it to hold all must be positive beyond theirs.
+        Two rows per encoder, the paper's first and then the others that were adapted: against direct training, as in
+        the paper, and against the equal budget. The number is the smallest difference over approaches and directions.
+        A difference that is below 0 with its whole interval, and whose adjusted p is below 0.05, refutes the claim and
+        is the number. The claim holds if all differences are above 0 with their whole intervals.
     """
     tests = comparisons[(comparisons["test"] == "sign-flip") & (comparisons["protocol"] == "random")]
     rows = []
-    others = [m for m in tests["model"].unique() if m and m not in (*SPEECH_ENCODERS, MUSIC_ENCODER)]
+    others = [m for m in tests["model"].unique() if m and m not in ENCODERS]
     for encoder in (*SPEECH_ENCODERS, *others):
         for against, family in (("direct training", "direct"), ("the equal budget", "equal budget")):
-            some = tests[tests["family"] == f"two-stage against {family}"]
-            some = some[some["model"] == encoder]
             claim = f"the other domain first always helps {encoder}, against {against}"
-            if some.empty:
-                rows.append(_row(claim, encoder, _NOTHING, MISSING, "differences in points"))
+            differences = tests[tests["family"] == f"two-stage against {family}"]
+            differences = differences[differences["model"] == encoder]
+            if differences.empty:
+                rows.append(_row(claim, encoder, "smallest difference in accuracy, in points"))
                 continue
-            least = some.loc[some["difference"].idxmin()]
-            harmful = some[(some["difference_high"] < 0) & (some["p_adjusted"] < 0.05)]
+            least = differences.loc[differences["difference"].idxmin()]
+            harmful = differences[(differences["difference_high"] < 0) & (differences["p_adjusted"] < 0.05)]
             verdict = "undecided"
-            if (some["difference_low"] > 0).all():
+            if (differences["difference_low"] > 0).all():
                 verdict = "holds"
             elif not harmful.empty:
                 verdict, least = "does not hold", harmful.loc[harmful["difference"].idxmin()]
             number = tuple(float(least[c]) for c in ("difference", "difference_low", "difference_high"))
-            better = int((some["difference"] > 0).sum())
+            above = int((differences["difference"] > 0).sum())
             meaning = (
-                f"of {len(some)} differences in points {better} are above 0; the least, or the one that refutes it"
+                f"{'smallest' if harmful.empty else 'refuting'} difference in accuracy, in points; "
+                f"{above} of {len(differences)} are above 0"
             )
-            rows.append(_row(claim, encoder, number, verdict, meaning))
+            rows.append(_row(claim, encoder, meaning, verdict, number))
     return rows

@@ -1,14 +1,25 @@
-"""Uncertainty: how far a number would move with other people, and whether two numbers differ.
+"""Intervals and tests: how far a number would move with other people, and whether two numbers differ.
 
-Clips of one person are alike, so people are what is resampled, not clips. All functions are of counts a speaker; rows
-are the S speakers of a corpus.
+Clips of one person are alike, so it is people that are resampled, not clips.
 
-share_interval : of an accuracy or recall: Wilson's, with the error that resampled speakers give (Dean, Pagano 2015).
-interval : percentile bootstrap over speakers, widened for few speakers (Hesterberg 2015).
-sign_flip : exact permutation test of paired differences a speaker (Fisher 1935).
-mcnemar : exact test of paired answers to the same clips (McNemar 1947), for one split only.
-paired_interval : of the difference of two accuracies on the same clips (Bonett and Price 2012).
-holm : p-values adjusted for the number of tests in a family (Holm 1979).
+Conventions
+-----------
+S is the number of speakers. Functions take counts per speaker, or values of a statistic in bootstrap samples of the
+speakers (`draw`). All intervals are 95 %, all p-values two-sided.
+
+References
+----------
+share_interval, of an accuracy or recall : Wilson's interval with the error that resampled speakers show (N. Dean and
+    M. Pagano, "Evaluating confidence interval methods for binomial proportions in clustered surveys", Journal of Survey
+    Statistics and Methodology 2015, section 2).
+interval, of any statistic : percentile bootstrap, widened for few speakers (T. Hesterberg, "What teachers should know
+    about the bootstrap", The American Statistician 2015: expanded percentile interval).
+paired_interval, of the difference of two accuracies on the same clips : D. Bonett and R. Price, "Adjusted Wald
+    confidence interval for a difference of binomial proportions based on paired data", Journal of Educational and
+    Behavioral Statistics 2012.
+sign_flip : exact permutation test of paired differences (R. Fisher, "The Design of Experiments", 1935).
+mcnemar : exact test of paired answers to the same clips, for a single split (Q. McNemar, Psychometrika 1947).
+holm : p-values adjusted for the number of tests in a family (S. Holm, Scandinavian Journal of Statistics 1979).
 """
 
 from __future__ import annotations
@@ -24,9 +35,22 @@ DRAWS = 10_000
 
 @cache
 def draw(speakers: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Draw speakers with replacement: how often each one is in each sample, (draws, speakers), float64.
+    """Draw bootstrap samples of speakers.
 
     The same arguments give the same samples, so that differences between results of the same speakers are paired.
+
+    Parameters
+    ----------
+    speakers
+        S.
+    draws
+        Number of samples.
+    seed
+
+    Returns
+    -------
+    ndarray (draws, S), float64
+        How often each speaker is in each sample.
     """
     rng = np.random.default_rng(seed)
     return rng.multinomial(speakers, np.full(speakers, 1 / speakers), size=draws).astype(float)
@@ -35,19 +59,19 @@ def draw(speakers: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
 def interval(drawn: np.ndarray, speakers: int) -> tuple[float, float]:
     """Find the 95 % interval of a statistic from its values in bootstrap samples.
 
-    Plain percentiles are too narrow by sqrt((S - 1) / S) and by the normal's quantile in the place of Student's t:
-    with 23 speakers they cover about 93 %. Taking percentiles further out mends both.
+    Plain percentiles are too narrow: by sqrt((S - 1) / S), and because they use the quantile of the normal distribution
+    in place of Student's t. With 23 speakers they cover about 93 %. Percentiles further out correct both.
 
     Parameters
     ----------
     drawn : ndarray (draws,)
         NaN in samples where the statistic has no value.
     speakers
-        S, at least two.
+        S.
 
     Returns
     -------
-    tuple of float
+    low, high : float
         NaN with fewer than two speakers.
     """
     drawn = drawn[~np.isnan(drawn)]
@@ -61,10 +85,9 @@ def interval(drawn: np.ndarray, speakers: int) -> tuple[float, float]:
 def share_interval(share: float, drawn: np.ndarray, speakers: int, clips: int) -> tuple[float, float]:
     """Find the 95 % interval of a share of right answers from its values in bootstrap samples.
 
-    Wilson's interval for as many independent clips as would have the error seen, with Student's t in the place of the
-    normal's quantile. Percentiles of the samples would be too narrow near 0 and 1: where nobody was ever wrong, no
-    sample is either. (Dean and Pagano 2015, "Evaluating confidence interval methods for binomial proportions in
-    clustered surveys", section 2.)
+    It is Wilson's interval for the number of independent clips that would have the same error, with Student's t in
+    place of the quantile of the normal distribution. Percentiles of the samples would be too narrow near 0 and 1: if
+    all answers are right, they are right in every sample.
 
     Parameters
     ----------
@@ -73,56 +96,68 @@ def share_interval(share: float, drawn: np.ndarray, speakers: int, clips: int) -
     drawn : ndarray (draws,)
         NaN in samples where the share has no value.
     speakers
-        S, at least two.
+        S.
     clips
-        Distinct ones; they are never worth more than that.
+        Number of distinct clips, an upper limit for the number of independent ones.
 
     Returns
     -------
-    tuple of float
+    low, high : float
         NaN with fewer than two speakers.
     """
     drawn = drawn[~np.isnan(drawn)]
     if speakers < 2 or not len(drawn) or np.isnan(share):
         return float("nan"), float("nan")
     variance = drawn.var() * speakers / (speakers - 1)
-    worth = min(share * (1 - share) / variance, clips) if variance > 0 else clips
+    n = min(share * (1 - share) / variance, clips) if variance > 0 else clips
     t = -stdtrit(speakers - 1, 0.025)
-    centre = (share + t**2 / (2 * worth)) / (1 + t**2 / worth)
-    half = t / (1 + t**2 / worth) * np.sqrt(share * (1 - share) / worth + t**2 / (4 * worth**2))
-    # rounding must not leave a share of 0 or 1 outside
+    centre = (share + t**2 / (2 * n)) / (1 + t**2 / n)
+    half = t / (1 + t**2 / n) * np.sqrt(share * (1 - share) / n + t**2 / (4 * n**2))
+    # rounding must not exclude a share of 0 or 1
     return float(min(centre - half, share)), float(max(centre + half, share))
 
 
 def sign_flip(differences: np.ndarray) -> float:
-    """Test whether paired differences are symmetric about zero, two-sided.
+    """Test whether paired differences are symmetric about zero.
 
-    Under that hypothesis each speaker's difference might as well have the other sign. The distribution of the sum
-    over all 2^S signs is computed, not sampled: differences of counts are whole numbers, so it is a convolution.
+    If they are, each speaker's difference might as well have the other sign. The distribution of the sum over all 2^S
+    sign patterns is computed, not sampled: differences of counts are whole numbers, so it is a convolution.
 
     Parameters
     ----------
     differences : ndarray (S,), int
-        One a speaker: clips that A had right and B had wrong, minus the reverse.
+        For each speaker, the clips that A had right minus those that B had right.
 
     Returns
     -------
     float
-        Share of sign patterns whose sum is at least as far from zero as the one seen.
+        p, the share of sign patterns whose sum is at least as far from zero as the one observed.
     """
     sizes = np.abs(differences[differences != 0])
-    chances = np.ones(1)
+    # of the sums from -sizes.sum() to sizes.sum(), which grow by two signs of one size at a time
+    probabilities = np.ones(1)
     for size in sizes:
-        longer = np.zeros(len(chances) + 2 * size)
-        longer[: len(chances)] += chances / 2
-        longer[2 * size :] += chances / 2
-        chances = longer
-    sums = np.arange(len(chances)) - sizes.sum()
-    return float(min(1.0, chances[np.abs(sums) >= abs(differences.sum())].sum()))
+        longer = np.zeros(len(probabilities) + 2 * size)
+        longer[: len(probabilities)] += probabilities / 2
+        longer[2 * size :] += probabilities / 2
+        probabilities = longer
+    sums = np.arange(len(probabilities)) - sizes.sum()
+    return float(min(1.0, probabilities[np.abs(sums) >= abs(differences.sum())].sum()))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Test two classifiers on the same clips: those that only A had right against those that only B had right."""
+    """Test whether two classifiers are equally accurate, from their answers to the same clips.
+
+    Parameters
+    ----------
+    only_a, only_b
+        Clips that only A, and only B, had right.
+
+    Returns
+    -------
+    float
+        p.
+    """
     if only_a + only_b == 0:
         return 1.0
     return float(binomtest(only_a, only_a + only_b).pvalue)
@@ -131,7 +166,19 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def paired_interval(only_a: int, only_b: int, clips: int) -> tuple[float, float]:
     """Find the 95 % interval of accuracy A minus accuracy B from their answers to the same clips.
 
-    Wald's, with one clip added to either count; it takes clips for independent of each other.
+    It is Wald's interval with one clip added to each count, and takes clips for independent.
+
+    Parameters
+    ----------
+    only_a, only_b
+        Clips that only A, and only B, had right.
+    clips
+        All clips.
+
+    Returns
+    -------
+    low, high : float
+        Between -1 and 1.
     """
     a, b = (only_a + 1) / (clips + 2), (only_b + 1) / (clips + 2)
     half = norm.ppf(0.975) * np.sqrt((a + b - (a - b) ** 2) / (clips + 2))
@@ -139,7 +186,17 @@ def paired_interval(only_a: int, only_b: int, clips: int) -> tuple[float, float]
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjust the p-values (m,) of a family of tests, so that one rejects p <= alpha at a family-wise alpha."""
+    """Adjust p-values so that rejecting those up to alpha has a family-wise error of at most alpha.
+
+    Parameters
+    ----------
+    p : ndarray (m,)
+        The p-values of all tests of a family.
+
+    Returns
+    -------
+    ndarray (m,), float64
+    """
     order = np.argsort(p, kind="stable")
     scaled = p[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))

@@ -1,23 +1,30 @@
-"""The numbers that Sun et al. (2024, arXiv 2409.17899) print, and ours beside them.
+"""The paper's numbers beside ours: what Sun et al. (2024) print, and the same from this run.
 
-The paper's "UA" is plain accuracy over 203 test clips: nearly every value is a multiple of 1/203. Table II is missing
-in the copy that the numbers were taken from. Values are in %.
+Conventions
+-----------
+Accuracies are in %. The paper calls its measure UA, but nearly every value is a multiple of 1/203: it is plain accuracy
+over the 203 clips of one test part. Ours is with the random split, as the paper's is, over all seeds together. A value
+that is not legible in the copy that the numbers were taken from is None; its Table II is missing there.
+
+References
+----------
+[1] Sun et al., 2024, arXiv:2409.17899.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-CLIPS = 203  # in a test part
+CLIPS = 203  # of a test part
 
-# speech emotion recognition: encoder -> (best, its layer), (worst, its layer), mean over the layers
+# speech emotion recognition, by encoder: (best, its layer), (worst, its layer), mean over the layers
 TABLE_1 = {
     "w2v2": ((79.80, 5), (47.78, 12), 70.28),
     "hubert": ((85.22, 6), (71.92, 1), 79.31),
     "mert": ((76.85, 5), (59.11, 12), 67.82),
 }
 
-# approach, encoder -> speech then music (stage one, stage two), music then speech; None where the cell is not legible
+# by approach and encoder: speech then music (stage one, stage two), music then speech
 TABLE_3 = {
     ("baseline", "w2v2"): ((73.89, 69.95), (65.02, 74.88)),
     ("baseline", "hubert"): ((83.25, 76.35), (68.97, 84.24)),
@@ -32,9 +39,9 @@ TABLE_3 = {
 
 
 def misprinted(value: float) -> bool:
-    """Whether a printed value is further from every multiple of 1/203 than rounding or a slip of the last digit."""
-    files = value / 100 * CLIPS
-    return abs(files - round(files)) / CLIPS * 100 > 0.015
+    """Tell whether a printed value is further from a multiple of 1/203 than rounding or a slip of the last digit."""
+    clips = value / 100 * CLIPS
+    return abs(clips - round(clips)) / CLIPS * 100 > 0.015
 
 
 def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | None) -> pd.DataFrame:
@@ -43,20 +50,20 @@ def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | Non
     Parameters
     ----------
     probes
-        From `tables.best_and_worst`.
+        From `summaries.best_and_worst`.
     adapted
-        From `tables.two_stages`.
+        From `summaries.two_stages`.
     domains
-        Our names of RAVDESS speech and song; None where the run is of others, or of other emotions, and no number of
+        Our names of RAVDESS speech and song; None if the run is of others, or of other emotions, so that no number of
         ours belongs beside the paper's.
 
     Returns
     -------
     DataFrame
-        A row a printed number: table, encoder, approach, what, paper, paper_layer, ours with its interval over
-        speakers, layer, difference (ours minus the paper's, in points), files (the difference in test clips of 203),
-        inside (whether the paper's lies in our interval: yes, no, or empty where we have no number), note. Ours is with
-        the random split.
+        One row per number that the paper prints: table, encoder, approach, what, paper, paper_layer, ours with its
+        interval over speakers, layer, difference (ours minus the paper's, in points), files (the difference in test
+        clips of 203), inside (whether the paper's number is in our interval: yes, no, or empty if one of them is
+        missing), note.
     """
     speech, music = domains or ("speech", "music")
     if domains is None:
@@ -65,54 +72,42 @@ def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | Non
     adapted = adapted[adapted["protocol"] == "random"].set_index(["approach", "model", "source", "target"])
     rows = []
     for encoder, ((best, best_layer), (worst, worst_layer), mean) in TABLE_1.items():
+        labels = {"table": "I", "encoder": encoder, "approach": "probe"}
         ours = probes.loc[encoder] if encoder in probes.index else None
-        for what, value, layer in (("best", best, best_layer), ("worst", worst, worst_layer), ("mean", mean, None)):
-            rows.append(
-                _row("I", encoder, "probe", f"{what} layer" if layer else "mean of layers", value, layer, ours, what)
-            )
+        rows.append(labels | _row("best layer", best, ours, "best", best_layer))
+        rows.append(labels | _row("worst layer", worst, ours, "worst", worst_layer))
+        rows.append(labels | _row("mean of layers", mean, ours, "mean"))
     for (approach, encoder), directions in TABLE_3.items():
-        for (source, target), values in zip(((speech, music), (music, speech)), directions, strict=True):
+        labels = {"table": "III", "encoder": encoder, "approach": approach}
+        for (source, target), (one, two) in zip(((speech, music), (music, speech)), directions, strict=True):
             key = (approach, encoder, source, target)
             ours = adapted.loc[key] if key in adapted.index else None
-            for stage, value in zip(("stage_one", "stage_two"), values, strict=True):
-                what = f"{source}, stage one" if stage == "stage_one" else f"{source} then {target}"
-                rows.append(_row("III", encoder, approach, what, value, None, ours, stage))
-    return pd.DataFrame(rows)
+            rows.append(labels | _row(f"{source}, stage one", one, ours, "stage_one"))
+            rows.append(labels | _row(f"{source} then {target}", two, ours, "stage_two"))
+    return pd.DataFrame(rows).astype({"paper_layer": "Int64", "layer": "Int64"})
 
 
-def _row(
-    table: str,
-    encoder: str,
-    approach: str,
-    what: str,
-    paper: float | None,
-    layer: int | None,
-    ours: pd.Series | None,
-    column: str,
-) -> dict:
+def _row(what: str, paper: float | None, ours: pd.Series | None, column: str, paper_layer: int | None = None) -> dict:
+    """Set a column of our row beside the paper's number, which is of a layer if `paper_layer` is given."""
     nothing = float("nan")
     value, low, high = (nothing if ours is None else ours[c] for c in (column, f"{column}_low", f"{column}_high"))
     paper = nothing if paper is None else paper
     difference = value - paper
-    inside = "" if pd.isna(difference) or pd.isna(low) else "yes" if low <= paper <= high else "no"
-    note = (
-        "not legible"
-        if pd.isna(paper)
-        else "no multiple of 1/203: a misprint"
-        if column != "mean" and misprinted(paper)
-        else ""
-    )
+    inside, note = "", ""
+    if not (pd.isna(difference) or pd.isna(low)):
+        inside = "yes" if low <= paper <= high else "no"
+    if pd.isna(paper):
+        note = "not legible"
+    elif column != "mean" and misprinted(paper):
+        note = "not a multiple of 1/203: a misprint"
     return {
-        "table": table,
-        "encoder": encoder,
-        "approach": approach,
         "what": what,
         "paper": paper,
-        "paper_layer": "" if layer is None else str(layer),
+        "paper_layer": paper_layer,
         "ours": value,
         "ours_low": low,
         "ours_high": high,
-        "layer": "" if ours is None or layer is None else str(ours[f"{column}_layer"]),
+        "layer": None if ours is None or paper_layer is None else ours[f"{column}_layer"],
         "difference": difference,
         "files": difference / 100 * CLIPS,
         "inside": inside,

@@ -1,68 +1,144 @@
-"""Predictions: the answers of every probe and every stage of adaptation to its test clips, as one table.
+"""Predictions: the answers of all probes and all stages of adaptation to their test clips, in one table.
 
-A result is one thing that can be tested: the probes of one layer, or one stage of adaptation on one domain. It has
-predictions for the test clips of every seed, which are pooled."""
+Conventions
+-----------
+The table has one row per answer, with these columns:
+
+model, approach, protocol, source, target, test_domain : str
+    What answered, and on which domain it was tested. The approach of a probe is `probe`, its source is the domain that
+    it was trained on, and it has no target (""). The target is also empty in stage one of adaptation.
+stage : int
+    1 or 2.
+layer : Int64
+    Of a probe; missing in adaptation.
+seed : int
+clip_id, true, predicted, speaker : str
+    The test clip, its emotion, the answer, and whose voice it is.
+selected : str
+    Whether this layer has the best accuracy on the validation part of this split (`yes` or `no`; the first of equals);
+    empty in adaptation. The test part has no say in this choice.
+
+A result is what gets a score: the answers of all seeds together to the same question. `KEYS` name it. `over` says which
+layers a result of probes is about: one `layer`, whose number follows; the `mean`, which holds the answers of all
+layers, so that its accuracy is the mean of theirs; or the `selected` layer of each split. Layer 0, the input of the
+first block, is left out of `mean` and `selected` unless there is no other. In adaptation `over` is empty.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
-# what names a result; `layer` is a number, `mean` over the blocks, or `selected`; empty in adaptation
-KEYS = ["model", "approach", "protocol", "source", "target", "stage", "test_domain", "layer"]
+from speechsong.errors import UserError
+
+_LABELS = ["model", "approach", "protocol", "source", "target", "stage", "test_domain"]
+KEYS = [*_LABELS, "over", "layer"]
+COLUMNS = [*_LABELS, "layer", "seed", "clip_id", "true", "predicted", "speaker", "selected"]
+_SPLIT = ["model", "test_domain", "protocol", "seed"]
+_TYPES = dict.fromkeys([*COLUMNS, "domain"], str) | {"stage": int, "layer": "Int64", "seed": int, "validation": float}
 
 
-def read(predictions: list[str], clips: dict[str, str], probes: list[str]) -> pd.DataFrame:
-    """Read predictions of probes and of adaptation as one table.
-
-    Two more results stand for all layers of a probed encoder. `mean` holds the answers of all layers, so that its
-    accuracy is the mean of theirs. `selected` holds, for every split, those of the layer with the best accuracy on the
-    validation part (the first of equals): a choice that the test part had no say in. Layer 0, the input of the first
-    block, is left out of both unless there is no other.
+def gather(paths: list[str], clips: dict[str, str], probes: list[str]) -> pd.DataFrame:
+    """Gather predictions, with the speakers and with what validation selected.
 
     Parameters
     ----------
-    predictions
-        Prediction CSVs.
+    paths
+        CSVs of the predictions of probes or of adaptation.
     clips
         The clips CSV of each domain.
     probes
-        Probe CSVs of the encoders whose probes are among the predictions.
+        The probe CSVs of the models whose probes are among the predictions.
 
     Returns
     -------
     DataFrame
-        `KEYS`, seed, clip_id, true, predicted, speaker: a row a result, seed and test clip; all strings.
+        The columns of `COLUMNS`, rows in the order of the files.
+
+    Raises
+    ------
+    UserError
+        If a clip is in no clips CSV.
     """
-    parts = []
-    for path in predictions:
-        # an emotion may be called "none"
-        part = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=lambda c: not c.startswith("logit_"))
-        if "domain" in part:
-            part = part.rename(columns={"domain": "test_domain"})
-            part = part.assign(approach="probe", source=part["test_domain"], target="", stage="1")
-        else:
-            part = part.assign(layer="")
-        parts.append(part)
-    table = pd.concat(parts, ignore_index=True)
-    people = [
-        pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["clip_id", "speaker"]).assign(test_domain=domain)
-        for domain, path in clips.items()
-    ]
-    table = table.merge(pd.concat(people), on=["test_domain", "clip_id"], how="left", validate="many_to_one")
-    table = table[[*KEYS, "seed", "clip_id", "true", "predicted", "speaker"]]
-    return pd.concat([table, *(_summarised(table, path) for path in probes)], ignore_index=True)
-
-
-def _summarised(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    probes = pd.read_csv(path, dtype=str, keep_default_na=False)
-    probes = probes.astype({"layer": int, "validation": float}).rename(columns={"domain": "test_domain"})
-    if probes["layer"].max() > 0:
-        probes = probes[probes["layer"] > 0]
-    split = ["model", "test_domain", "protocol", "seed"]
-    best = probes.sort_values("layer").groupby(split)["validation"].idxmax()
-    probes["layer"] = probes["layer"].map("{:02d}".format)
-    of_probes = table[table["approach"] == "probe"]
-    return pd.concat(
-        of_probes.merge(some[[*split, "layer"]], on=[*split, "layer"]).assign(layer=name)
-        for name, some in (("mean", probes), ("selected", probes.loc[best]))
+    speakers = pd.concat(
+        _read(path)[["clip_id", "speaker"]].assign(test_domain=domain) for domain, path in clips.items()
     )
+    # an encoder may have no stages of adaptation
+    parts = [_answers(path, speakers) for path in paths] or [pd.DataFrame(columns=COLUMNS)]
+    table = pd.concat(parts, ignore_index=True)
+    if probes:
+        chosen = pd.concat(map(_chosen, probes)).assign(selected="yes")
+        table = table.drop(columns="selected").merge(chosen, on=[*_SPLIT, "layer"], how="left")
+        table["selected"] = table["selected"].fillna("no").where(table["layer"].notna(), "")
+    return table[COLUMNS]
+
+
+def _answers(path: str, speakers: pd.DataFrame) -> pd.DataFrame:
+    table = _read(path)
+    if "domain" in table:
+        table = table.rename(columns={"domain": "test_domain"})
+        table = table.assign(approach="probe", source=table["test_domain"], target="", stage=1)
+    else:
+        table["layer"] = pd.array([None] * len(table), dtype="Int64")
+    table = table.merge(speakers, on=["test_domain", "clip_id"], how="left", validate="many_to_one")
+    unknown = table[table["speaker"].isna()]
+    if len(unknown):
+        clip, domain = unknown.iloc[0][["clip_id", "test_domain"]]
+        raise UserError(f"{path}: clip `{clip}` is not among the clips of `{domain}`; delete the file and run again")
+    return table.assign(selected="")[COLUMNS]
+
+
+def _chosen(path: str) -> pd.DataFrame:
+    """Split and layer that the validation part selects, from a probe CSV."""
+    probes = _read(path).rename(columns={"domain": "test_domain"})
+    best = deep(probes).sort_values("layer").groupby(_SPLIT)["validation"].idxmax()
+    return probes.loc[best, [*_SPLIT, "layer"]]
+
+
+def read(paths: list[str]) -> pd.DataFrame:
+    """Read gathered predictions of several models as one table, with the types given above."""
+    return pd.concat(map(_read, paths), ignore_index=True)
+
+
+def _read(path: str) -> pd.DataFrame:
+    # an emotion may be called "none"
+    return pd.read_csv(
+        path, dtype=_TYPES, usecols=lambda name: name in _TYPES, keep_default_na=False, na_values={"layer": [""]}
+    )
+
+
+def deep(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out layer 0, the input of the first block, unless there is no other."""
+    return table[table["layer"] > 0] if (table["layer"] > 0).any() else table
+
+
+def results(table: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """List all results: of every layer, of adaptation, then of each model its mean and its selected layer.
+
+    Parameters
+    ----------
+    table
+        From `read`.
+
+    Yields
+    ------
+    keys : dict
+        `KEYS` of the result; `layer` is an int, or None where there is none.
+    answers : DataFrame
+        Its rows of the table.
+    """
+    probed, adapted = table[table["layer"].notna()], table[table["layer"].isna()]
+    for (*labels, layer), answers in probed.groupby([*_LABELS, "layer"], sort=False):
+        yield _keys(labels, "layer", int(layer)), answers
+    for labels, answers in adapted.groupby(_LABELS, sort=False):
+        yield _keys(labels, ""), answers
+    for _, of_model in probed.groupby("model", sort=False):
+        layers = deep(of_model)
+        for over, part in (("mean", layers), ("selected", layers[layers["selected"] == "yes"])):
+            for labels, answers in part.groupby(_LABELS, sort=False):
+                yield _keys(labels, over), answers
+
+
+def _keys(labels: list, over: str, layer: int | None = None) -> dict:
+    return dict(zip(KEYS, (*labels, over, layer), strict=True))

@@ -1,4 +1,14 @@
-"""Scores: accuracy, UAR and recalls of every result, with intervals over speakers."""
+"""Scores: accuracy, UAR and recalls of every result, each with a 95 % interval over speakers.
+
+Scores are computed from counts of clips by speaker and true emotion, all seeds together. Their bootstrap samples come
+from the same counts, with each speaker counted as often as drawn. `speechsong.metrics` defines the scores,
+`evaluation.intervals` the intervals.
+
+Conventions
+-----------
+S is the number of speakers, C the number of emotions, in the order of the config. Scores are between 0 and 1; those
+that go into a table of their own are in % (`percent`).
+"""
 
 from __future__ import annotations
 
@@ -7,21 +17,57 @@ import pandas as pd
 
 from speechsong import metrics
 from speechsong.evaluation import intervals
-from speechsong.evaluation.predictions import KEYS
+from speechsong.evaluation.predictions import results
 
 
-def tally(some: pd.DataFrame, people: list[str], emotions: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Count by speaker and true emotion, (S, C) each: the clips that were right, and all clips."""
-    # codes are as small integers as hold them
+def count(answers: pd.DataFrame, speakers: list[str], emotions: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Count clips by speaker and true emotion.
+
+    Parameters
+    ----------
+    answers
+        Rows of `predictions.read`.
+    speakers, emotions
+        The rows and columns of the counts.
+
+    Returns
+    -------
+    right, total : ndarray (S, C), float64
+        Clips that were recognised, and all clips.
+    """
     row, column = (
-        pd.Categorical(some[c], labels).codes.astype(int) for c, labels in (("speaker", people), ("true", emotions))
+        # codes are as small integers as hold them
+        pd.Categorical(answers[name], labels).codes.astype(int)
+        for name, labels in (("speaker", speakers), ("true", emotions))
     )
     cell = row * len(emotions) + column
-    shape = (len(people), len(emotions))
-    right = (some["true"] == some["predicted"]).to_numpy()
+    right = (answers["true"] == answers["predicted"]).to_numpy()
+    shape = (len(speakers), len(emotions))
     return tuple(
         np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(float) for cells in (cell[right], cell)
     )
+
+
+def accuracy(right: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Compute accuracies from counts of clips.
+
+    Parameters
+    ----------
+    right, total : array_like (...)
+        Clips that were recognised, and all clips. With `right` of A minus `right` of B on the same clips, this is the
+        difference of their accuracies.
+
+    Returns
+    -------
+    ndarray (...), float64
+        NaN where there are no clips.
+    """
+    return metrics.scores(np.asarray(right)[..., None], np.asarray(total)[..., None])[..., 0]
+
+
+def percent(name: str, value: float, bounds: tuple[float, float]) -> dict[str, float]:
+    """Name a share and its interval for a table, in %."""
+    return {name: 100 * float(value), f"{name}_low": 100 * bounds[0], f"{name}_high": 100 * bounds[1]}
 
 
 def measure(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
@@ -30,116 +76,60 @@ def measure(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
     Parameters
     ----------
     predictions
-        From `read`.
+        From `predictions.read`.
     emotions
 
     Returns
     -------
     list of dict
-        A row a result and metric: `KEYS`, metric, value, low, high, clips (distinct, over all seeds), speakers, seeds.
+        One row per result and metric: `predictions.KEYS`, metric (accuracy, uar, recall_{emotion}), value, low, high,
+        clips (distinct ones), speakers, seeds.
     """
+    names = ["accuracy", "uar", *(f"recall_{emotion}" for emotion in emotions)]
     rows = []
-    for keys, some in predictions.groupby(KEYS, sort=False):
-        people = sorted(some["speaker"].unique())
-        right, total = tally(some, people, emotions)
-        drawn = intervals.draw(len(people))
+    for keys, answers in results(predictions):
+        speakers = sorted(answers["speaker"].unique())
+        right, total = count(answers, speakers, emotions)
+        drawn = intervals.draw(len(speakers))
         values = metrics.scores(right.sum(axis=0), total.sum(axis=0))
-        samples = metrics.scores(drawn @ right, drawn @ total)
-        clips = tally(some.drop_duplicates("clip_id"), people, emotions)[1].sum(axis=0)
-        of = {"accuracy": clips.sum(), "uar": None} | {f"recall_{e}": n for e, n in zip(emotions, clips, strict=True)}
-        for i, (metric, count) in enumerate(of.items()):
-            if count is None:
-                low, high = intervals.interval(samples[:, i], len(people))
+        samples = metrics.scores(drawn @ right, drawn @ total).T
+        clips = count(answers.drop_duplicates("clip_id"), speakers, emotions)[1].sum(axis=0)
+        # clips that each metric is a share of; UAR is a mean of shares
+        sizes = [clips.sum(), None, *clips]
+        counts = {"clips": answers["clip_id"].nunique(), "speakers": len(speakers), "seeds": answers["seed"].nunique()}
+        for name, value, sample, size in zip(names, values, samples, sizes, strict=True):
+            if size is None:
+                low, high = intervals.interval(sample, len(speakers))
             else:
-                low, high = intervals.share_interval(values[i], samples[:, i], len(people), count)
-            rows.append(
-                dict(zip(KEYS, keys, strict=True))
-                | {"metric": metric, "value": float(values[i]), "low": low, "high": high}
-                | {"clips": some["clip_id"].nunique(), "speakers": len(people), "seeds": some["seed"].nunique()}
-            )
+                low, high = intervals.share_interval(value, sample, len(speakers), size)
+            rows.append(keys | {"metric": name, "value": float(value), "low": low, "high": high} | counts)
     return rows
 
 
 def confusion(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
-    """Count how often each emotion was taken for each, over all seeds: a row a result, true and predicted emotion."""
-    index = pd.MultiIndex.from_product([emotions, emotions], names=["true", "predicted"])
-    rows = []
-    for keys, some in predictions.groupby(KEYS, sort=False):
-        counts = some.groupby(["true", "predicted"]).size().reindex(index, fill_value=0)
-        of_emotion = counts.groupby("true").sum()
-        rows += [
-            dict(zip(KEYS, keys, strict=True))
-            | {"true": true, "predicted": predicted, "count": int(count)}
-            | {"share": float(count / of_emotion[true]) if of_emotion[true] else float("nan")}
-            for (true, predicted), count in counts.items()
-        ]
-    return rows
-
-
-def accuracies(parts: dict[str, pd.DataFrame]) -> dict[str, tuple[float, np.ndarray, int, int]]:
-    """Compute accuracies and their bootstrap samples, speakers drawn together, so that differences are paired.
-
-    Parameters
-    ----------
-    parts
-        Rows of `read` under names.
-
-    Returns
-    -------
-    dict
-        For each name the accuracy, its samples (draws,) and how many speakers and distinct clips it is of.
-    """
-    people = sorted(set().union(*(part["speaker"] for part in parts.values())))
-    drawn = intervals.draw(len(people))
-    found = {}
-    for name, part in parts.items():
-        row = pd.Categorical(part["speaker"], people).codes.astype(int)
-        right = np.bincount(row, part["true"] == part["predicted"], len(people))
-        total = np.bincount(row, minlength=len(people))
-        with np.errstate(invalid="ignore"):
-            samples = (drawn @ right) / (drawn @ total)
-        found[name] = (right.sum() / total.sum(), samples, int((total > 0).sum()), part["clip_id"].nunique())
-    return found
-
-
-def difference(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, float, float]:
-    """Compute accuracy A minus accuracy B of rows of `read`, and its 95 % interval over speakers."""
-    found = accuracies({"a": a, "b": b})
-    (of_a, samples_a, people_a, _), (of_b, samples_b, people_b, _) = found["a"], found["b"]
-    return (float(of_a - of_b), *intervals.interval(samples_a - samples_b, min(people_a, people_b)))
-
-
-def leakage(predictions: pd.DataFrame) -> list[dict]:
-    """Set the random split beside the speaker split: what knowing the speakers is worth.
+    """Count how often each emotion was taken for each.
 
     Parameters
     ----------
     predictions
-        From `read`.
+        From `predictions.read`.
+    emotions
 
     Returns
     -------
     list of dict
-        A row a result that both protocols have: `KEYS` without the protocol, then in % accuracy with the random and
-        with the speaker split and random minus speaker (difference), each with its interval over speakers; the fewest
-        speakers of the two.
+        One row per result, true and predicted emotion: `predictions.KEYS`, true, predicted, count, share (of the clips
+        of the true emotion; NaN where there are none).
     """
-    keys = [key for key in KEYS if key != "protocol"]
+    index = pd.MultiIndex.from_product([emotions, emotions], names=["true", "predicted"])
     rows = []
-    for values, some in predictions.groupby(keys, sort=False):
-        parts = {protocol: some[some["protocol"] == protocol] for protocol in ("random", "speaker")}
-        if any(part.empty for part in parts.values()):
-            continue
-        found = accuracies(parts)
-        row = dict(zip(keys, values, strict=True))
-        for name, (value, *about) in found.items():
-            row |= percent(name, value, intervals.share_interval(value, *about))
-        (random, of_random, *_), (speaker, of_speaker, *_) = found["random"], found["speaker"]
-        fewest = min(people for _, _, people, _ in found.values())
-        row |= percent("difference", random - speaker, intervals.interval(of_random - of_speaker, fewest))
-        rows.append(row | {"speakers": fewest})
+    for keys, answers in results(predictions):
+        counts = answers.groupby(["true", "predicted"]).size().reindex(index, fill_value=0)
+        totals = counts.groupby("true").sum()
+        rows += [
+            keys
+            | {"true": true, "predicted": predicted, "count": int(n)}
+            | {"share": float(n / totals[true]) if totals[true] else float("nan")}
+            for (true, predicted), n in counts.items()
+        ]
     return rows
-
-
-def percent(name: str, value: float, bounds: tuple[float, float]) -> dict:
-    return {name: 100 * float(value), f"{name}_low": 100 * bounds[0], f"{name}_high": 100 * bounds[1]}

@@ -1,4 +1,12 @@
-"""Summaries: the tables that papers print, from the scores of every result. Accuracies are in %."""
+"""Summaries: the tables that papers print, from the scores of every result.
+
+`best_and_worst` summarises the layers of each encoder, as Tables I and II of Sun et al. (2024) do. `two_stages` extends
+their Table III by what two-stage adaptation has to be judged by.
+
+Conventions
+-----------
+Scores are in %, over all seeds together. Each column X has its 95 % interval over speakers in X_low and X_high.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +14,71 @@ from itertools import product
 
 import pandas as pd
 
+from speechsong.evaluation.predictions import deep
+from speechsong.evaluation.scores import percent
 
-def _of_row(name: str, row: pd.Series) -> dict:
-    return {name: 100 * row["value"], f"{name}_low": 100 * row["low"], f"{name}_high": 100 * row["high"]}
+
+def _columns(name: str, row: dict | pd.Series) -> dict[str, float]:
+    return percent(name, row["value"], (row["low"], row["high"]))
 
 
 def best_and_worst(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Summarise probes over the layers of each encoder, as the paper's Tables I and II do.
+    """Summarise the layers of each encoder.
 
     Parameters
     ----------
     metrics
-        Rows of `evaluation.measure` on probes.
+        Rows of `scores.measure` on probes.
 
     Returns
     -------
     DataFrame
-        A row a (domain, protocol, model), in %, pooled over seeds, with intervals over speakers: accuracy of the best
-        and the worst layer, and their numbers; the mean over layers; accuracy and UAR of the layer that the validation
-        part selects in every split. Layer 0, the input of the first block, is left out, as in the paper, unless there
-        is no other. The best layer is picked on the test parts, as in the paper: it is optimistic.
+        One row per domain, protocol and model. `best` and `worst` are the accuracies of the best and the worst layer,
+        best_layer and worst_layer their numbers; they are picked on the test parts, as in the paper, so that `best` is
+        optimistic. `mean` is over the layers. `selected` and `selected_uar` are accuracy and UAR of the layer that the
+        validation part selects in each split. Layer 0, the input of the first block, is left out unless there is no
+        other. Then clips, speakers and seeds.
     """
     rows = []
     keys = ["test_domain", "protocol", "model"]
     groups = dict(list(metrics.groupby(keys)))
-    for domain, protocol, model in product(*(metrics[key].unique() for key in keys)):
-        if (domain, protocol, model) not in groups:
+    for values in product(*(metrics[key].unique() for key in keys)):
+        if values not in groups:
             continue
-        group = groups[domain, protocol, model]
-        accuracy = group[group["metric"] == "accuracy"].set_index("layer")
-        numbered = accuracy.drop(index=["mean", "selected"]).rename(index=int)
-        if len(numbered) > 1:
-            numbered = numbered.drop(index=0, errors="ignore")
-        best, worst = numbered["value"].idxmax(), numbered["value"].idxmin()
-        uar = group[group["metric"] == "uar"].set_index("layer")
+        group = groups[values]
+        accuracy, uar = (group[group["metric"] == metric] for metric in ("accuracy", "uar"))
+        layers = deep(accuracy[accuracy["over"] == "layer"])
+        best, worst = layers.loc[layers["value"].idxmax()], layers.loc[layers["value"].idxmin()]
+        mean, selected = (accuracy[accuracy["over"] == over].iloc[0] for over in ("mean", "selected"))
         rows.append(
-            {"domain": domain, "protocol": protocol, "model": model}
-            | {"best_layer": int(best)}
-            | _of_row("best", numbered.loc[best])
-            | {"worst_layer": int(worst)}
-            | _of_row("worst", numbered.loc[worst])
-            | _of_row("mean", accuracy.loc["mean"])
-            | _of_row("selected", accuracy.loc["selected"])
-            | _of_row("selected_uar", uar.loc["selected"])
-            | {key: int(accuracy.loc["selected", key]) for key in ("clips", "speakers", "seeds")}
+            dict(zip(("domain", "protocol", "model"), values, strict=True))
+            | {"best_layer": int(best["layer"])}
+            | _columns("best", best)
+            | {"worst_layer": int(worst["layer"])}
+            | _columns("worst", worst)
+            | _columns("mean", mean)
+            | _columns("selected", selected)
+            | _columns("selected_uar", uar[uar["over"] == "selected"].iloc[0])
+            | {key: int(selected[key]) for key in ("clips", "speakers", "seeds")}
         )
     return pd.DataFrame(rows)
 
 
 def two_stages(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Set the two stages beside what they are to be judged by, as an extension of the paper's Table III.
+    """Set two-stage adaptation beside what it has to be judged by.
 
     Parameters
     ----------
     metrics
-        Rows of `evaluation.measure` on adaptation.
+        Rows of `scores.measure` on adaptation.
 
     Returns
     -------
     DataFrame
-        A row a (protocol, source, target, model, approach), accuracy in % with intervals over speakers: `stage_one`
-        on the source; `stage_two` on the target; `direct`, stage one of the target; `equal_budget`, the target trained
-        twice; `source_after`, stage two on the source.
+        One row per protocol, source, target, model and approach. `stage_one` is the accuracy on the source after stage
+        one, `stage_two` that on the target after stage two. They are to be judged by `direct`, stage one of the target
+        alone; `equal_budget`, training twice on the target; and `source_after`, the accuracy on the source after stage
+        two. Then clips, speakers and seeds, of `stage_two`.
     """
     accuracy = metrics[metrics["metric"] == "accuracy"]
     keys = ["model", "approach", "protocol", "source", "target", "stage", "test_domain"]
@@ -79,11 +90,11 @@ def two_stages(metrics: pd.DataFrame) -> pd.DataFrame:
         same = (model, approach, protocol)
         rows.append(
             {"protocol": protocol, "source": source, "target": target, "model": model, "approach": approach}
-            | _of_row("stage_one", by_result[*same, source, "", 1, source])
-            | _of_row("stage_two", row)
-            | _of_row("direct", by_result[*same, target, "", 1, target])
-            | _of_row("equal_budget", by_result[*same, target, target, 2, target])
-            | _of_row("source_after", by_result[*same, source, target, 2, source])
+            | _columns("stage_one", by_result[*same, source, "", 1, source])
+            | _columns("stage_two", row)
+            | _columns("direct", by_result[*same, target, "", 1, target])
+            | _columns("equal_budget", by_result[*same, target, target, 2, target])
+            | _columns("source_after", by_result[*same, source, target, 2, source])
             | {key: row[key] for key in ("clips", "speakers", "seeds")}
         )
     return pd.DataFrame(rows).sort_values(["protocol", "source"], kind="stable", ignore_index=True)

@@ -24,8 +24,8 @@ _Validator = extend(
 def check(config: dict, schema_file: str | Path) -> None:
     """Check a merged configuration.
 
-    Entries of the two catalogues (`corpora`, `encoders`) are checked only where the run uses them, so that
-    an unfinished entry does not stop a run that has nothing to do with it.
+    Entries of the two catalogues (`corpora`, `encoders`) are checked only if the run uses them: an unfinished entry
+    does not stop a run that does not need it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def check(config: dict, schema_file: str | Path) -> None:
     Raises
     ------
     UserError
-        At the first mistake: the key, what is wrong with it and what is allowed.
+        At the first mistake: names the key, what is wrong with it and what is allowed.
     """
     schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
     _validate(config, schema, schema, "")
@@ -50,11 +50,11 @@ def check(config: dict, schema_file: str | Path) -> None:
                     f" (known: {known})"
                 )
             entry = config[catalogue][name]
-            acoustic = kind == "encoder" and isinstance(entry, dict) and is_acoustic(entry)
-            _validate(entry, schema["$defs"]["acoustic" if acoustic else kind], schema, f"{catalogue}.{name}")
+            logmel = kind == "encoder" and isinstance(entry, dict) and is_logmel(entry)
+            _validate(entry, schema["$defs"]["logmel" if logmel else kind], schema, f"{catalogue}.{name}")
     for name in config["models"]:
         encoder = config["encoders"][name]
-        if is_acoustic(encoder):
+        if is_logmel(encoder):
             continue
         if is_on_hub(encoder) and not encoder.get("revision"):
             raise UserError(
@@ -67,7 +67,7 @@ def check(config: dict, schema_file: str | Path) -> None:
                 f"config key `adapt.layers`: {beyond[0]}, but encoder `{name}` has {encoder['layers']} layers"
             )
     if "baseline" not in config["adapt"]["approaches"] and all(
-        is_acoustic(config["encoders"][m]) for m in config["models"]
+        is_logmel(config["encoders"][m]) for m in config["models"]
     ):
         raise UserError("config key `adapt.approaches`: log-mel spectra have only the approach baseline; add it")
     names = [*config["domains"], *(f"{a}-{b}" for a in config["domains"] for b in config["domains"])]
@@ -105,7 +105,7 @@ def _line(error: ValidationError, where: str) -> str:
 
 
 def checkpoint_files(name: str, checkpoint: str, weights: bool = True) -> list[str]:
-    """List the files of a local checkpoint that its encoder is loaded from.
+    """List the files that an encoder is loaded from, in a local folder.
 
     Parameters
     ----------
@@ -119,16 +119,16 @@ def checkpoint_files(name: str, checkpoint: str, weights: bool = True) -> list[s
     Raises
     ------
     UserError
-        Where one is missing.
+        If one is missing.
     """
     folder = Path(checkpoint)
     known = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
     needed = ["config.json", "preprocessor_config.json"]
     if weights:
-        found = [file for file in known if (folder / file).is_file()][:1]
-        needed += found or known[:1]
-        if found == ["model.safetensors.index.json"]:
-            needed += _shards(name, folder / found[0])
+        present = [file for file in known if (folder / file).is_file()][:1]
+        needed += present or known[:1]
+        if present == ["model.safetensors.index.json"]:
+            needed += _shards(name, folder / present[0])
     missing = [file for file in needed if not (folder / file).is_file()]
     if missing:
         raise UserError(
@@ -147,19 +147,19 @@ def _shards(name: str, index: Path) -> list[str]:
         trusted = False
     if not trusted:
         raise UserError(
-            f"config key `encoders.{name}.checkpoint`: {index} is no index of shards beside it (a `weight_map` from "
+            f"config key `encoders.{name}.checkpoint`: {index} does not list shards beside it (a `weight_map` from "
             "weights to plain file names); save the encoder again with transformers"
         )
     return shards
 
 
 def is_on_hub(encoder: dict) -> bool:
-    """Whether an encoder's checkpoint is a name on the hub, rather than a folder here or one that will be made."""
-    if is_acoustic(encoder) or encoder.get("source") == "demo":
+    """Tell whether `checkpoint` is a name on the hub: not a local folder, nor one that the workflow makes."""
+    if is_logmel(encoder) or encoder.get("source") == "demo":
         return False
     return not Path(encoder["checkpoint"]).is_dir()
 
 
-def is_acoustic(encoder: dict) -> bool:
-    """Whether an entry of the catalogue is the log-mel baseline, which has no checkpoint and no blocks."""
+def is_logmel(encoder: dict) -> bool:
+    """Tell whether an entry of the catalogue is the log-mel baseline, which has no files and no blocks."""
     return encoder.get("control") == "log-mel"

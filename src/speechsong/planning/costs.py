@@ -1,4 +1,4 @@
-"""What training costs where there is no GPU: known before anything runs, so without a single heavy import."""
+"""Costs: memory, and hours without a GPU. They are known before anything runs, so nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 from functools import cache
 from pathlib import Path
 
-# of an epoch of peft, validation included, for a second of audio through a block of width 768; two cores
+from speechsong.planning.plan import Run
+from speechsong.planning.sources import Source
+from speechsong.planning.targets import directions
+
+# seconds of an epoch of peft (validation included) per second of audio and block of width 768, on two cores
 BLOCK_SECONDS = 0.02
-# of a RAVDESS clip, for recordings that are not there yet
+# length of a RAVDESS clip, for recordings that are still to be fetched
 CLIP_SECONDS = 4.2
 
 
@@ -20,12 +24,12 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     encoder
         Its entry in the catalogue.
     folder
-        Where its config.json is, or will be; until then its width is taken as 768, and a Whisper's work as that of the
-        clips instead of its windows, since nothing says that it is one.
+        Of its config.json, which may be still to be fetched. Until it is there the width counts as 768, and a Whisper's
+        work as that of the clips instead of its windows.
     paths
         All recordings of the domain.
     share
-        Of them, how many train or validate.
+        The share of them that train or validate.
 
     Returns
     -------
@@ -39,24 +43,80 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
 
 
 def width(folder: str | Path) -> int:
-    """Read the width of an encoder; 768 where its config.json is not there yet, or says nothing of it."""
+    """Read the width of an encoder; 768 if its config.json is still to be fetched or has no width."""
     described = _described(folder)
     widths = (described.get(key) for key in ("hidden_size", "d_model"))
     return next((w for w in widths if isinstance(w, int) and w > 0), 768)
 
 
+def peft_without_gpu(config: dict, run: Run, sources: dict[str, Source], stages: list[tuple[str, str]]) -> list[str]:
+    """Say how long the peft stages of a run take without a GPU, and how to leave them out.
+
+    Parameters
+    ----------
+    config
+        After `config.check`.
+    run
+    sources
+        Of the encoders.
+    stages
+        Encoder and direction of each stage that will run.
+
+    Returns
+    -------
+    list of str
+        One line, or none if it takes less than six minutes.
+    """
+    hours = 0.0
+    share = sum(config["split"]["fractions"][:2])
+    for model, direction in stages:
+        source, target = directions(config["domains"])[direction]
+        paths = [r.path for r in run.recordings[target or source]]
+        epoch = peft_hours(config["encoders"][model], sources[model].folder, paths, share)
+        hours += epoch * config["adapt"]["epochs"]
+    if hours < 0.1:
+        return []
+    return [
+        f"Without a GPU the {len(stages)} peft stages take about {in_words(hours)} on two cores (an estimate from the "
+        "lengths of the clips); `adapt: {approaches: [baseline, ws]}` leaves them out"
+    ]
+
+
+def extraction_megabytes(source: Source | None, clips: int, states: int) -> int:
+    """Estimate the memory of an extraction job in MB, about twice what was measured at the paper's size.
+
+    Parameters
+    ----------
+    source
+        Of the encoder; None for log-mel.
+    clips, states
+        Numbers of the job: it keeps a mean of each clip and state in memory.
+    """
+    if source is None:
+        return 1500
+    means = clips * states * width(source.folder) * 4 / 1e6
+    # 3000 holds 400 MB of weights twice: as they are read, and in the model
+    return round(3000 + means + 2 * max(0, weights_megabytes(source.folder) - 400))
+
+
+def weights_megabytes(folder: str | Path) -> float:
+    """Size the weights of an encoder in MB; 0 before they are here."""
+    files = [*Path(folder).glob("*.safetensors")] or [*Path(folder).glob("*.bin")]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
 def in_words(hours: float) -> str:
-    """Round to hours, or below two of them to minutes."""
+    """Round to hours, or to minutes below two hours."""
     return f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
 
 
 def _described(folder: str | Path) -> dict:
-    # the job that loads the encoder says what is wrong with a broken file
+    # a broken file is reported by the job that loads the encoder
     try:
-        found = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        described = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return described if isinstance(described, dict) else {}
 
 
 # every stage asks for the same recordings

@@ -1,13 +1,11 @@
-"""Planning: what a configuration asks for, as far as names and tables tell. The workflow calls this when it is read.
-
-Apart from `corpora`, so that code which fetches or makes recordings is no part of what embeddings depend on.
-"""
+"""The plan: what a configuration asks for, as far as names and tables tell. The workflow makes it when it is read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from speechsong.corpora import recordings
 from speechsong.corpora.readers import read_ravdess, scan
 from speechsong.corpora.recordings import FETCHED, Recording, select, speaker_blocks
 from speechsong.errors import UserError
@@ -15,7 +13,7 @@ from speechsong.errors import UserError
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of, as far as names and tables tell.
+    """What a run consists of, as far as names and tables tell.
 
     Attributes
     ----------
@@ -26,16 +24,37 @@ class Run:
     unfetched : dict
         For each source ("zenodo", "demo") the corpora by domain that are to be fetched or made first.
     notes : list of str
-        What the user should know before the run starts.
+        Lines for the user before the run starts.
+    digests : dict
+        Digests computed so far, by domain and emotion.
     """
 
     recordings: dict[str, list[Recording]]
     blocks: dict[str, dict[str, int]]
     unfetched: dict[str, dict[str, dict]]
     notes: list[str]
+    digests: dict[tuple[str, str | None], str] = field(default_factory=dict)
+
+    def digest(self, domain: str, emotion: str | None = None) -> str:
+        """Digest the recordings of a domain, or of one emotion in it.
+
+        It is a param of rules in place of the recordings, which would cost Snakemake far more as inputs.
+        """
+        if (domain, emotion) not in self.digests:
+            digest = recordings.digest([r for r in self.recordings[domain] if emotion in (None, r.emotion)])
+            if any(domain in corpora for corpora in self.unfetched.values()):
+                # recordings that arrive in the middle of this run change it
+                return digest
+            # kept for all encoders: large corpora take seconds
+            self.digests[domain, emotion] = digest
+        return self.digests[domain, emotion]
+
+    def clips(self, domain: str, emotion: str) -> int:
+        """Count the clips of an emotion in a domain."""
+        return sum(r.emotion == emotion for r in self.recordings[domain])
 
     def markers(self, source: str) -> list[str]:
-        """Name the files that say that the corpora of a source were fetched."""
+        """Name the files that mark the corpora of a source as fetched."""
         return sorted({str(Path(c["root"]) / FETCHED) for c in self.unfetched[source].values()})
 
 
@@ -45,7 +64,7 @@ def plan(config: dict) -> Run:
     Parameters
     ----------
     config
-        After `speechsong.config.check`.
+        After `planning.config.check`.
 
     Returns
     -------
@@ -54,27 +73,27 @@ def plan(config: dict) -> Run:
     Raises
     ------
     UserError
-        Where recordings, emotions or common speakers are missing.
+        If recordings, emotions or common speakers are missing.
     """
-    found: dict[str, list[Recording]] = {}
+    listed: dict[str, list[Recording]] = {}
     unfetched: dict[str, dict[str, dict]] = {}
     for domain in config["domains"]:
         corpus = config["corpora"][domain]
-        found[domain] = scan(domain, corpus)
-        if not found[domain]:
-            found[domain] = _to_fetch(domain, corpus)
+        listed[domain] = scan(domain, corpus)
+        if not listed[domain]:
+            listed[domain] = _to_fetch(domain, corpus)
             unfetched.setdefault(corpus["source"], {})[domain] = corpus
     paired = config["speakers"] == "paired"
-    recordings, dropped = select(found, config["emotions"], paired)
-    speakers = {d: {r.speaker for r in rs} for d, rs in recordings.items()}
+    kept, dropped = select(listed, config["emotions"], paired)
+    speakers = {d: {r.speaker for r in rs} for d, rs in kept.items()}
     blocks = {d: speaker_blocks(s, config["fad"]["blocks"]) for d, s in speakers.items()}
-    notes = [f"Left out, for they are not in both domains: speaker {', '.join(dropped)}"] if dropped else []
-    return Run(recordings, blocks, unfetched, notes)
+    notes = [f"Left out, because they are not in both domains: speaker {', '.join(dropped)}"] if dropped else []
+    return Run(kept, blocks, unfetched, notes)
 
 
 def _to_fetch(domain: str, corpus: dict) -> list[Recording]:
     if corpus["reader"] == "table":
-        raise UserError(f"corpus `{domain}`: {corpus['table']} lists no recording; add a line for each")
+        raise UserError(f"corpus `{domain}`: {corpus['table']} lists no recording; add one line per recording")
     where = corpus["root"]
     if not corpus.get("source"):
         raise UserError(
@@ -88,10 +107,10 @@ def _to_fetch(domain: str, corpus: dict) -> list[Recording]:
 
 
 def expected(corpus: dict) -> list[Recording]:
-    """List the recordings that fetching (`source: zenodo`) or making (`source: demo`) a corpus will give."""
+    """List the recordings that a corpus will have once it is fetched (`source: zenodo`) or made (`source: demo`)."""
     if corpus["source"] == "demo":
-        from speechsong.demo.voices import recordings
+        from speechsong.demo.voices import recordings as listed
     else:
-        from speechsong.corpora.zenodo import ravdess_recordings as recordings
-    paths = [str(Path(corpus["root"]) / name) for name in recordings(corpus["channel"])]
+        from speechsong.corpora.zenodo import ravdess_recordings as listed
+    paths = [str(Path(corpus["root"]) / name) for name in listed(corpus["channel"])]
     return sorted(read_ravdess(paths, corpus["channel"]))

@@ -1,61 +1,66 @@
-"""Probes of one (model, domain, layer): read its features, train on every split, and list what came out."""
+"""Probes of one (model, domain, layer): read its features, train on every split, and tabulate the results."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from speechsong import metrics
-from speechsong.embeddings.features import read_split
-from speechsong.embeddings.store import read_pooled
-from speechsong.errors import UserError
+from speechsong.embeddings import features
+from speechsong.embeddings.store import arrange
 from speechsong.probes.train import Settings, train
 
 
 def run(
-    embeddings: dict[str, str], splits: list[str], settings: Settings, labels: dict[str, str]
+    embeddings: list[str],
+    splits: list[str],
+    settings: Settings,
+    *,
+    model: str,
+    domain: str,
+    layer: int,
+    emotions: list[str],
 ) -> tuple[list[dict], list[dict]]:
     """Train and test the probes of one (model, domain, layer).
 
     Parameters
     ----------
     embeddings
-        For each emotion the embedding file.
+        The embedding file of each emotion.
     splits
         Split files, named {protocol}-{seed}.csv.
     settings
         Of the training.
-    labels
-        model, domain and layer, for the first columns.
+    model, domain, layer, emotions
+        What the embedding files are of; the classes are the emotions in this order.
 
     Returns
     -------
     table : list of dict
-        A row a split: the labels, protocol, seed, accuracy, uar, best_epoch, n_train, n_validation, n_test,
-        recall_{emotion}, validation (the accuracy on the validation part that chose the epoch).
+        One row per split: model, domain, layer, protocol, seed, accuracy, uar, best_epoch, n_train, n_validation,
+        n_test, recall_{emotion}, validation (the accuracy on the validation part that chose the epoch).
     predictions : list of dict
-        A row a split and test clip: the labels, protocol, seed, clip_id, true, predicted, logit_{emotion}.
+        One row per split and test clip: model, domain, layer, protocol, seed, clip_id, true, predicted,
+        logit_{emotion}.
+
+    Raises
+    ------
+    UserError
+        If the files are not those of the model, domain, layer and emotions (`store.arrange`), a feature is not finite,
+        or the training diverges.
     """
-    emotions = list(embeddings)
-    parts = [read_pooled(path) for path in embeddings.values()]
-    clips = [clip for ids, _ in parts for clip in ids]
-    for path, (_, pooled) in zip(embeddings.values(), parts, strict=True):
-        if not np.isfinite(pooled).all():
-            raise UserError(f"{path}: holds features that are not finite; delete the file and run again")
-    features = np.concatenate([pooled for _, pooled in parts])
-    answers = np.repeat(np.arange(len(emotions)), [len(ids) for ids, _ in parts])
-    row_of = {clip: i for i, clip in enumerate(clips)}
+    arranged = arrange(embeddings, model=model, domain=domain, layers=[layer], emotions=emotions)
+    clips = features.read(arranged[layer])
+    row_of = {clip: i for i, clip in enumerate(clips.clips)}
     names = [Path(path).stem.rsplit("-", 1) for path in splits]
-    parsed = [
-        read_split(path, labels["domain"], row_of, int(seed)) for path, (_, seed) in zip(splits, names, strict=True)
+    parts = [
+        features.read_split(path, domain, row_of, int(seed)) for path, (_, seed) in zip(splits, names, strict=True)
     ]
     table, predictions = [], []
-    results = train(features, answers, len(emotions), parsed, settings)
-    for (protocol, seed), split, result in zip(names, parsed, results, strict=True):
-        keys = labels | {"protocol": protocol, "seed": seed}
-        true, predicted = answers[split.test], result.logits.argmax(axis=1)
-        recall = metrics.recalls(true, predicted, len(emotions))
+    results = train(clips.means, clips.labels, len(emotions), parts, settings)
+    for (protocol, seed), split, result in zip(names, parts, results, strict=True):
+        keys = {"model": model, "domain": domain, "layer": layer, "protocol": protocol, "seed": seed}
+        true, predicted = clips.labels[split.test], result.logits.argmax(axis=1)
+        recalls = metrics.recalls(true, predicted, len(emotions))
         table.append(
             keys
             | {
@@ -66,13 +71,13 @@ def run(
                 "n_validation": len(split.validation),
                 "n_test": len(split.test),
             }
-            | {f"recall_{emotion}": float(r) for emotion, r in zip(emotions, recall, strict=True)}
+            | {f"recall_{emotion}": float(recall) for emotion, recall in zip(emotions, recalls, strict=True)}
             | {"validation": result.validation}
         )
         for row, t, p, logits in zip(split.test, true, predicted, result.logits, strict=True):
             predictions.append(
                 keys
-                | {"clip_id": clips[row], "true": emotions[t], "predicted": emotions[p]}
-                | {f"logit_{emotion}": float(v) for emotion, v in zip(emotions, logits, strict=True)}
+                | {"clip_id": clips.clips[row], "true": emotions[t], "predicted": emotions[p]}
+                | {f"logit_{emotion}": float(logit) for emotion, logit in zip(emotions, logits, strict=True)}
             )
     return table, predictions

@@ -1,3 +1,4 @@
 """Report: tables, figures and the page that shows them.
 
-Read `tables` first, then `figures` and `page`."""
+Read `tables` first, then `figures`, whose looks are in `style`, and `page`.
+"""

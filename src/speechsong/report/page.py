@@ -1,29 +1,32 @@
-"""The summary of a run: one page with its tables and figures in it, that needs no other file and no network."""
+"""The summary of a run: one page that holds its tables and figures, and needs no other file and no network.
+
+This module chooses what the page says. A Jinja2 template, `workflow/report/summary.html.j2`, makes HTML of it.
+"""
 
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 
 from speechsong import __version__, files
 from speechsong.report import tables
 
 LONG = 24  # rows; a longer table is folded
-WIDE = 28  # characters; a column with longer text has lines that break
-REM = 7.7 / 300  # width on the page of a pixel, in rem; figures have 300 to the inch
-LEVEL = 0.05  # of the adjusted p; comparisons above it are counted, not shown
+WIDE = 28  # characters; lines break in a column with longer text
+REM = 7.7 / 300  # width of a pixel on the page, in rem; figures have 300 to the inch
+LEVEL = 0.05  # of the adjusted p; comparisons above it are counted, but not shown
 
 _MIME = {".png": "image/png", ".svg": "image/svg+xml"}
-_MARKS = {"holds": "✓", "does not hold": "✗", "undecided": "?", "not in this run": "–"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands under one title.
+    """A result that the page shows.
 
     Attributes
     ----------
@@ -40,7 +43,53 @@ class Entry:
     paths: list[str]
 
 
-def write(path: str | Path, title: str, facts: dict[str, str], entries: list[Entry], notice: str, style: str) -> None:
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page: its content as a URI, and the CSS width of a PNG."""
+
+    uri: str
+    width: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name in the CSV, its heading, and its CSS class (number, text or words)."""
+
+    name: str
+    heading: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in the page: its cells are values and intervals; `folded` is what stands in its place until opened."""
+
+    columns: list[Column]
+    rows: list[tuple[tuple[str, str], ...]]
+    folded: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page. `tally` counts the verdicts on the paper's claims; there are pictures or a table."""
+
+    label: str
+    title: str
+    caption: str
+    tally: str = ""
+    pictures: tuple[Picture, ...] = ()
+    table: Table | None = None
+
+
+def write(
+    path: str | Path,
+    title: str,
+    facts: dict[str, str],
+    entries: list[Entry],
+    notice: str,
+    template: str,
+    style: str,
+) -> None:
     """Write the page.
 
     Parameters
@@ -54,12 +103,28 @@ def write(path: str | Path, title: str, facts: dict[str, str], entries: list[Ent
     entries
         In the order of the page.
     notice
-        A line to stand out at the top, or nothing.
+        A line that stands out at the top; "" for none.
+    template
+        Text of the Jinja2 template.
     style
         CSS for the class `summary`.
     """
     with files.atomic(path) as temporary:
-        temporary.write_text(page(title, facts, entries, notice, style), encoding="utf-8")
+        temporary.write_text(page(title, facts, entries, notice, template, style), encoding="utf-8")
+
+
+def page(title: str, facts: dict[str, str], entries: list[Entry], notice: str, template: str, style: str) -> str:
+    """Compose the page. The parameters are those of `write`."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(template).render(
+        version=__version__, title=title, facts=facts, sections=_sections(entries), notice=notice, style=style
+    )
 
 
 def corpora_facts(clips: dict[str, str]) -> dict[str, str]:
@@ -79,115 +144,68 @@ def corpora_facts(clips: dict[str, str]) -> dict[str, str]:
     return facts
 
 
-def page(title: str, facts: dict[str, str], entries: list[Entry], notice: str, style: str) -> str:
-    """Compose the page; parameters as in `write`."""
-    count = {"Figure": 0, "Table": 0}
-    contents, sections = [], []
-    for number, entry in enumerate(entries):
-        pictures = Path(entry.paths[0]).suffix in _MIME
-        kind = "Figure" if pictures else "Table"
-        count[kind] += 1
-        anchor, label = f"summary-{number}", f"{kind} {count[kind]}"
-        contents.append(f'<li><a href="#{anchor}">{label}</a> {escape(entry.title)}</li>')
-        caption = f"<b>{label}. {escape(entry.title)}.</b> {escape(' '.join(entry.caption.split()))}"
-        body = _figures(entry, caption) if pictures else _table(entry, caption)
-        sections.append(f'<section id="{anchor}">\n{body}\n</section>')
-    lines = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>",
-            f"<style>\n{style}</style></head>",
-            "<body>",
-            '<article class="summary not-prose">',
-            "<header>",
-            f"<p>Summary, speechsong {escape(__version__)}</p>",
-            f"<h1>{escape(title)}</h1>",
-            f'<p role="note">{escape(notice)}</p>' if notice else "",
-            f"<dl>\n{lines}\n</dl>",
-            f"<nav><ol>\n{chr(10).join(contents)}\n</ol></nav>",
-            "</header>",
-            *sections,
-            "</article>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+def _sections(entries: list[Entry]) -> list[Section]:
+    numbers: Counter[str] = Counter()
+    sections = []
+    for entry in entries:
+        kind = "Figure" if Path(entry.paths[0]).suffix in _MIME else "Table"
+        numbers[kind] += 1
+        label, caption = f"{kind} {numbers[kind]}", " ".join(entry.caption.split())
+        if kind == "Figure":
+            pictures = tuple(_picture(Path(path)) for path in entry.paths)
+            sections.append(Section(label, entry.title, caption, pictures=pictures))
+        else:
+            table, remarks = _selected(tables.read(entry.paths))
+            caption = " ".join([caption, *remarks])
+            sections.append(Section(label, entry.title, caption, _tally(table), table=_table(table)))
+    return sections
 
 
-def _figures(entry: Entry, caption: str) -> str:
-    images = []
-    for path in map(Path, entry.paths):
-        content = path.read_bytes()
-        # figures keep their sizes in relation to each other: the width stands in a PNG's header
-        size = f' style="width: {int.from_bytes(content[16:20]) * REM:.1f}rem"' if path.suffix == ".png" else ""
-        data = base64.b64encode(content).decode("ascii")
-        images.append(f'<img{size} alt="{escape(entry.title)}" src="data:{_MIME[path.suffix]};base64,{data}">')
-    return f"<figure><div>\n{chr(10).join(images)}\n</div><figcaption>{caption}</figcaption></figure>"
+def _picture(path: Path) -> Picture:
+    content = path.read_bytes()
+    # figures keep their sizes in relation to each other: the width stands in a PNG's header
+    width = f"{int.from_bytes(content[16:20]) * REM:.1f}rem" if path.suffix == ".png" else ""
+    return Picture(f"data:{_MIME[path.suffix]};base64,{base64.b64encode(content).decode('ascii')}", width)
 
 
-def _table(entry: Entry, caption: str) -> str:
-    table = tables.read(entry.paths)
+def _selected(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Select the rows that the page shows, and say which it does not."""
+    remarks = []
     if "test" in table:
-        # the test that takes people, not clips, for the sample
+        # its sample is of people, not of clips
         table = table[table["test"] == "sign-flip"].drop(columns=["test", "seed"])
-        caption += " By sign-flip; the CSV has McNemar's as well."
-    adjusted = next((c for c in table.columns if "adjusted" in c), None)
+        remarks.append("By sign-flip; the CSV has McNemar's as well.")
+    adjusted = next((column for column in table if "adjusted" in column), None)
     if adjusted:
         small = table[adjusted] < LEVEL
-        rest = int((~small).sum())
-        caption += f" Left out: {rest:,} of {len(table):,} rows, whose {_heading(adjusted)} is {LEVEL:g} or more."
+        left_out = f"{int((~small).sum()):,} of {len(table):,} rows"
+        remarks.append(f"Left out: {left_out}, whose {_heading(adjusted)} is {LEVEL:g} or more.")
         table = table[small]
-    if "verdict" in table:
-        own = table[table["in_paper"] == "yes"] if "in_paper" in table else table
-        tally = ", ".join(f"{n:,} {verdict}" for verdict, n in own["verdict"].value_counts().items())
-        caption += f" <b>Of the paper's: {escape(tally or 'none, for this run has other recordings or emotions')}.</b>"
-    if table.empty:
-        return f"<p>{caption}</p>"
-    columns = _columns(table)
-    kinds = [kind for _, kind, _ in columns]
-    head = "".join(f'<th class="{kind}">{escape(_heading(name))}</th>' for name, kind, _ in columns)
-    rows = zip(*(cells for *_, cells in columns), strict=True)
-    body = "\n".join(
-        "<tr>" + "".join(f'<td class="{kind}">{cell}</td>' for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
-        for row in rows
-    )
-    # the box scrolls, not the page
-    focus = f'role="region" tabindex="0" aria-label="{escape(entry.title)}"'
-    box = f"<div {focus}><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    if len(table) > LONG:
-        box = f"<details><summary>{len(table):,} rows</summary>{box}</details>"
-    return f"<p>{caption}</p>\n{box}"
+    return table, remarks
 
 
-def _columns(table: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
-    """Name, class and cells as HTML of each column; the ends of an interval share the cell of what they are about."""
-    columns = []
+def _tally(table: pd.DataFrame) -> str:
+    """Count the verdicts on the paper's claims; "" if the table has no verdicts."""
+    if "verdict" not in table:
+        return ""
+    own = table[table["in_paper"] == "yes"] if "in_paper" in table else table
+    counts = ", ".join(f"{n:,} {verdict}" for verdict, n in own["verdict"].value_counts().items())
+    return counts or "none, for this run has other recordings or emotions"
+
+
+def _table(table: pd.DataFrame) -> Table:
+    columns, cells = [], []
     for name in tables.shown(table):
         if tables.is_number(table[name]):
+            kind = "number"
             pairs = tables.cells(table, name)
-            cells = [
-                (value.replace("-", "−") or "–") + (f" <small>{bounds.replace('-', '−')}</small>" if bounds else "")
-                for value, bounds in pairs
-            ]
-            columns.append((name, "number", cells))
+            cells.append([(value.replace("-", "−") or "–", bounds.replace("-", "−")) for value, bounds in pairs])
         else:
             kind = "words" if table[name].astype(str).str.len().max() > WIDE else "text"
-            columns.append((name, kind, [_text(name, value) for value in table[name]]))
-    return columns
-
-
-def _text(column: str, value: object) -> str:
-    if pd.isna(value):
-        return "–"
-    text = escape(str(value))
-    if column == "verdict" and value in _MARKS:
-        kind = str(value).split()[0]
-        return f'<span class="verdict {kind}"><span aria-hidden="true">{_MARKS[value]}</span> {text}</span>'
-    return text
+            cells.append([("–" if pd.isna(value) else str(value), "") for value in table[name]])
+        columns.append(Column(name, _heading(name), kind))
+    folded = f"{len(table):,} rows" if len(table) > LONG else ""
+    return Table(columns, list(zip(*cells, strict=True)), folded)
 
 
 def _heading(name: str) -> str:

@@ -1,87 +1,106 @@
 """Tables: reading what the workflow gathered, and writing it as CSV, Markdown and LaTeX.
 
-A number X with an interval has the columns X, X_low and X_high in the CSV, and one cell, X [low, high], elsewhere."""
+Conventions
+-----------
+A number X with an interval has the columns X, X_low and X_high in the CSV, and one cell, X [low, high], elsewhere.
+`layer` is a whole number. It is missing where a row is about several layers, as `over` says, or about none.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Set
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
 from speechsong import files
 
-# columns that hold names: an emotion may be called "none"; only numbers may be missing
-_NAMES = ("model", "approach", "domain", "protocol", "source", "target", "test_domain", "emotion", "metric")
+# in columns of names nothing is missing: an emotion may be called "none"
+_NAMES = ("model", "approach", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric")
+_NAMES += ("true", "predicted")
+_TYPES = dict.fromkeys(_NAMES, str) | {"layer": "Int64"}
+
+# what LaTeX takes for something else, wherever it stands
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    # after the end of a line these would be its options
+    "[": "{[}",
+    "*": "{*}",
+}
+
+
+class Outputs(Protocol):
+    """Where a table goes, such as the outputs of a rule."""
+
+    csv: str | Path
+    markdown: str | Path
+    latex: str | Path
 
 
 def read(paths: list[str]) -> pd.DataFrame:
-    """Read gathered CSVs of several models as one table."""
+    """Read CSVs with the same columns, such as those of several models, as one table."""
     parts = []
     for path in paths:
         columns = pd.read_csv(path, nrows=0).columns
         missing = {column: ["", "nan"] for column in columns if column not in _NAMES}
-        parts.append(pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str), keep_default_na=False, na_values=missing))
+        parts.append(pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values=missing))
     return pd.concat(parts, ignore_index=True)
 
 
 def write(
     table: pd.DataFrame,
-    csv: str | Path,
-    markdown: str | Path,
+    outputs: Outputs,
     notice: str,
-    *,
-    latex: str | Path | None = None,
     best: tuple[str, ...] = (),
     within: tuple[str, ...] = (),
     bold: Set[tuple[int, str]] = frozenset(),
 ) -> None:
-    """Write a table as CSV, all digits, and as Markdown and LaTeX (booktabs), three digits or so.
+    """Write a table with all digits as CSV, and with about three as Markdown and LaTeX.
 
     Parameters
     ----------
     table
-    csv, markdown, latex
-        Where to; no LaTeX if None.
+    outputs
+        The three files.
     notice
-        A line below the table.
+        A line below the table; "" for none.
     best
         Columns whose largest value is set in bold.
     within
-        Columns whose values must be equal for rows to be compared; none is the whole table.
+        Rows are compared if they have the same values in these columns; without any, all rows are.
     bold
         Further cells in bold, by index and column.
     """
-    files.write_rows(csv, table.to_dict("records"))
+    rows = table.to_dict("records")
+    files.write_rows(outputs.csv, [{key: None if v is pd.NA else v for key, v in row.items()} for row in rows])
     bold = _largest(table, best, within) | bold
-    for path, lines in ((markdown, _markdown), (latex, _latex)):
-        if path is not None:
-            with files.atomic(path) as temporary:
-                temporary.write_text(lines(table, bold, notice), encoding="utf-8")
-
-
-def _largest(table: pd.DataFrame, best: tuple[str, ...], within: tuple[str, ...]) -> set[tuple[int, str]]:
-    groups = [some for _, some in table.groupby(list(within), sort=False)] if within else [table]
-    return {
-        (row, column) for some in groups for column in best for row in some.index[some[column] == some[column].max()]
-    }
+    for path, text in ((outputs.markdown, _markdown), (outputs.latex, _latex)):
+        with files.atomic(path) as temporary:
+            temporary.write_text(text(table, bold, notice), encoding="utf-8")
 
 
 def ends(table: pd.DataFrame, column: str) -> list[str]:
-    """Name the columns that hold the interval of a column, if it has one."""
+    """Name the columns that hold the interval of a column; none if it has no interval."""
     both = [f"{column}_{end}" for end in ("low", "high")]
     return both if set(both) <= set(table.columns) else []
 
 
 def shown(table: pd.DataFrame) -> list[str]:
-    """List the columns that get a cell of their own: bounds stand beside their number."""
+    """List the columns that get a cell of their own; the ends of an interval stand beside their number."""
     bounds = {end for column in table for end in ends(table, column)}
     return [column for column in table if column not in bounds]
 
 
 def decimals(values: pd.Series) -> int:
-    """Count the decimals that show three digits of a middling value; none for whole numbers."""
+    """Count the decimals that show three digits of the median; none if all are whole numbers."""
     known = values.dropna().abs()
     if (known == known.round()).all():
         return 0
@@ -90,7 +109,7 @@ def decimals(values: pd.Series) -> int:
 
 
 def number(value: float, decimals: int) -> str:
-    """Format a number; one that is not zero is not shown as zero."""
+    """Format a number; one that is not zero is never shown as zero, and a missing one is empty."""
     if pd.isna(value):
         return ""
     text = f"{value:,.{decimals}f}"
@@ -98,30 +117,41 @@ def number(value: float, decimals: int) -> str:
 
 
 def cells(table: pd.DataFrame, column: str) -> list[tuple[str, str]]:
-    """Format a column as number and interval; the latter is empty where there is none."""
+    """Format a column, each cell as value and interval; either is empty where it is missing."""
     if not is_number(table[column]):
         return [("" if pd.isna(value) else str(value), "") for value in table[column]]
     columns = [column, *ends(table, column)]
-    d = decimals(pd.concat([table[name] for name in columns]))
-    found = []
-    for _, row in table[columns].iterrows():
-        value, *bounds = (number(v, d) for v in row)
-        found.append((value, f"[{', '.join(bounds)}]" if bounds and all(bounds) else ""))
-    return found
+    digits = decimals(pd.concat([table[name] for name in columns]))
+    pairs = []
+    for values in zip(*(table[name] for name in columns), strict=True):
+        value, *bounds = (number(v, digits) for v in values)
+        pairs.append((value, f"[{', '.join(bounds)}]" if bounds and all(bounds) else ""))
+    return pairs
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether a column holds numbers."""
+    """Say whether a column holds numbers."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
+def _largest(table: pd.DataFrame, best: tuple[str, ...], within: tuple[str, ...]) -> set[tuple[int, str]]:
+    """Find the cells with the largest value of each column in `best`, by index and column."""
+    groups = [group for _, group in table.groupby(list(within), sort=False)] if within else [table]
+    return {
+        (index, column)
+        for group in groups
+        for column in best
+        for index in group.index[group[column] == group[column].max()]
+    }
+
+
 def _rows(table: pd.DataFrame) -> list[list[tuple[str, str, str]]]:
-    """Format every cell: column, value, interval."""
+    """Format all cells, each as column, value and interval."""
     columns = [[(column, *cell) for cell in cells(table, column)] for column in shown(table)]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _markdown(table: pd.DataFrame, bold: set[tuple[int, str]], notice: str) -> str:
+def _markdown(table: pd.DataFrame, bold: Set[tuple[int, str]], notice: str) -> str:
     lines = [shown(table), ["---:" if is_number(table[c]) else "---" for c in shown(table)]]
     for index, row in zip(table.index, _rows(table), strict=True):
         values = [(f"**{v}**" if (index, c) in bold else v, bounds) for c, v, bounds in row]
@@ -130,25 +160,31 @@ def _markdown(table: pd.DataFrame, bold: set[tuple[int, str]], notice: str) -> s
     return text + "\n" + (f"\n{notice}\n" if notice else "")
 
 
-_SPECIAL = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"})
-
-
-def _latex(table: pd.DataFrame, bold: set[tuple[int, str]], notice: str) -> str:
-    lines = ["% needs \\usepackage{booktabs}"]
-    lines += [
-        f"\\begin{{tabular}}{{{''.join('r' if is_number(table[c]) else 'l' for c in shown(table))}}}",
-        "\\toprule",
-    ]
-    lines += [" & ".join(c.replace("_", " ").translate(_SPECIAL) for c in shown(table)) + " \\\\", "\\midrule"]
+def _latex(table: pd.DataFrame, bold: Set[tuple[int, str]], notice: str) -> str:
+    columns = shown(table)
+    alignment = "".join("r" if is_number(table[column]) else "l" for column in columns)
+    lines = ["% needs \\usepackage{booktabs}", f"\\begin{{tabular}}{{{alignment}}}", "\\toprule"]
+    lines += [" & ".join(_latex_text(column.replace("_", " ")) for column in columns) + " \\\\", "\\midrule"]
     for index, row in zip(table.index, _rows(table), strict=True):
         texts = []
         for column, value, bounds in row:
-            number = is_number(table[column])
-            text = value.replace("-", "$-$") if number else value.translate(_SPECIAL)
-            bounds = bounds.replace("-", "$-$")
+            text = _latex_numbers(value) if is_number(table[column]) else _latex_text(value)
             text = f"\\textbf{{{text}}}" if (index, column) in bold else text
-            texts.append(f"{text} {{\\scriptsize {bounds}}}" if bounds else text)
+            texts.append(f"{text} {{\\scriptsize {_latex_numbers(bounds)}}}" if bounds else text)
         lines.append(" & ".join(texts) + " \\\\")
     lines += ["\\bottomrule", "\\end{tabular}"]
     lines += [f"% {line}" for line in notice.splitlines()]
     return "\n".join(lines) + "\n"
+
+
+def _latex_text(text: str) -> str:
+    return text.translate(str.maketrans(_LATEX))
+
+
+def _latex_numbers(text: str) -> str:
+    """Set powers of ten and minus signs of formatted numbers as mathematics."""
+    return re.sub(
+        r"(-?[\d.]+)e([-+]\d+)|-",
+        lambda match: rf"${match[1]} \times 10^{{{int(match[2])}}}$" if match[2] else "$-$",
+        text,
+    )

@@ -1,0 +1,101 @@
+# Two-stage adaptation: one job per stage. Stage one of a domain serves its own row and every stage two that starts there.
+
+ADAPTED = [model for model in MODELS if targets.approaches(config, model)]
+
+
+def stage(ask):
+    """An input or param of a stage: what `ask` of `planning.targets` says of it."""
+
+    def answer(wildcards):
+        try:
+            return ask(config, **wildcards)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return answer
+
+
+rule adapt_pooled:
+    input:
+        unpack(stage(targets.stage_files)),
+        unpack(stage(targets.stage_embeddings)),
+    output:
+        checkpoint="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.safetensors",
+        description="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.json",
+        table="<results>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.csv",
+        predictions="<results>/predictions/{model}/{approach}/{protocol}-{seed}/{direction}.csv",
+    log:
+        "<logs>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.log",
+    benchmark:
+        "<benchmarks>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.tsv"
+    wildcard_constraints:
+        approach="baseline|ws",
+    conda:
+        "../envs/speechsong.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
+    params:
+        stage=stage(targets.stage_params),
+        state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
+        code=code("adapt_pooled"),
+    message:
+        "Adapt {wildcards.model}, {wildcards.approach}, {wildcards.protocol}-{wildcards.seed}: {wildcards.direction}"
+    script:
+        "../workflow/scripts/adapt_pooled.py"
+
+
+rule adapt_peft:
+    input:
+        unpack(stage(targets.stage_files)),
+        recordings=lambda wildcards: fetched(*DIRECTIONS[wildcards.direction]),
+        encoder=lambda wildcards: SOURCES[wildcards.model].files,
+    output:
+        checkpoint="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.safetensors",
+        description="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.json",
+        table="<results>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.csv",
+        predictions="<results>/predictions/{model}/{approach}/{protocol}-{seed}/{direction}.csv",
+    log:
+        "<logs>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.log",
+    benchmark:
+        "<benchmarks>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.tsv"
+    wildcard_constraints:
+        approach="peft",
+    conda:
+        "../envs/speechsong.yaml"
+    threads: 1 if GPU else threads(4)
+    resources:
+        **ON_GPU,
+        mem_mb=growing(8000 + round(1000 * config["adapt"]["cache_gb"])),
+        runtime=growing(1440),
+    params:
+        stage=stage(targets.stage_params),
+        recordings=lambda wildcards: [RUN.digest(d) for d in DIRECTIONS[wildcards.direction] if d],
+        state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
+        code=code("adapt_peft"),
+    message:
+        "Adapt {wildcards.model}, {wildcards.approach}, {wildcards.protocol}-{wildcards.seed}: {wildcards.direction}"
+    script:
+        "../workflow/scripts/adapt_peft.py"
+
+
+use rule gather_probe as gather_adapt with:
+    input:
+        lambda wildcards: [
+            f"<results>/adapt/{wildcards.model}/{stage}.csv"
+            for stage in targets.stages(config, wildcards.model)
+        ],
+    output:
+        "<results>/adapt/{model}.csv",
+    log:
+        "<logs>/adapt/{model}.log",
+    benchmark:
+        "<benchmarks>/adapt/{model}.tsv"
+    wildcard_constraints:
+        model="|".join(ADAPTED),
+
+
+rule adapt:
+    input:
+        every("<results>/adapt/{model}.csv", ADAPTED),
+    localrule: True

@@ -1,0 +1,93 @@
+# Distances between the two domains: FAD, one job per (model, layer), and KAD, one job per model.
+
+
+rule measure_fad:
+    input:
+        a=lambda wildcards: embeddings(wildcards.model, DOMAINS[0], wildcards.layer),
+        b=lambda wildcards: embeddings(wildcards.model, DOMAINS[1], wildcards.layer),
+    output:
+        fad=[f"<results>/fad/{{model}}/layer{{layer}}/{emotion}.csv" for emotion in [*EMOTIONS, "all"]],
+        left_out="<results>/fad/{model}/layer{layer}/left_out.csv",
+    log:
+        "<logs>/fad/{model}/layer{layer}.log",
+    benchmark:
+        "<benchmarks>/fad/{model}/layer{layer}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    # measured: 900 MB, 20 s
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        domains=DOMAINS,
+        emotions=EMOTIONS,
+        paired=PAIRED,
+        code=code("measure_fad"),
+    message:
+        "FAD {wildcards.model}, layer {wildcards.layer}: all emotions"
+    script:
+        "../workflow/scripts/measure_fad.py"
+
+
+use rule gather_probe as gather_fad with:
+    input:
+        lambda wildcards: [
+            f"<results>/fad/{wildcards.model}/layer{layer}/{emotion}.csv"
+            for layer in layers(wildcards.model)
+            for emotion in [*EMOTIONS, "all"]
+        ],
+    output:
+        "<results>/fad/{model}.csv",
+    log:
+        "<logs>/fad/{model}.log",
+    benchmark:
+        "<benchmarks>/fad/{model}.tsv"
+
+
+use rule gather_probe as gather_left_out with:
+    input:
+        lambda wildcards: [
+            f"<results>/fad/{wildcards.model}/layer{layer}/left_out.csv" for layer in layers(wildcards.model)
+        ],
+    output:
+        "<results>/fad/{model}/left_out.csv",
+    log:
+        "<logs>/fad/{model}/left_out.log",
+    benchmark:
+        "<benchmarks>/fad/{model}/left_out.tsv"
+
+
+rule measure_kad:
+    input:
+        a=lambda wildcards: embeddings(wildcards.model, DOMAINS[0]),
+        b=lambda wildcards: embeddings(wildcards.model, DOMAINS[1]),
+        clips=CLIPS,
+    output:
+        "<results>/kad/{model}.csv",
+    log:
+        "<logs>/kad/{model}.log",
+    benchmark:
+        "<benchmarks>/kad/{model}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        domains=DOMAINS,
+        emotions=EMOTIONS,
+        paired=PAIRED,
+        code=code("measure_kad"),
+    message:
+        "KAD {wildcards.model}: all layers and emotions"
+    script:
+        "../workflow/scripts/measure_kad.py"
+
+
+rule fad:
+    input:
+        every("<results>/fad/{model}.csv"),
+    localrule: True
+
+
+rule kad:
+    input:
+        every("<results>/kad/{model}.csv"),
+    localrule: True

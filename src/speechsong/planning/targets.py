@@ -1,0 +1,152 @@
+"""Targets: which layers, approaches, stages and splits a checked configuration asks for.
+
+Every function takes the configuration after `config.check`. A stage of adaptation is named by its direction: `speech`
+is stage one on speech, `speech-music` is stage two on music after it, `music-music` is the control of equal length.
+"""
+
+from __future__ import annotations
+
+from speechsong.corpora.splits import FOLDS
+from speechsong.errors import UserError
+from speechsong.planning.config import is_logmel
+
+PAPER_EMOTIONS = {"neutral", "calm", "happy", "sad", "angry", "fearful"}
+
+
+def layers(config: dict, model: str) -> list[str]:
+    """Name the hidden states of an encoder as paths do, by two digits."""
+    return [f"{layer:02d}" for layer in range(config["encoders"][model]["layers"] + 1)]
+
+
+def approaches(config: dict, model: str) -> list[str]:
+    """List the approaches of an encoder: log-mel has no layers to weight and no blocks to adapt."""
+    logmel = is_logmel(config["encoders"][model])
+    return [a for a in config["adapt"]["approaches"] if a == "baseline" or not logmel]
+
+
+def directions(domains: list[str]) -> dict[str, tuple[str, str | None]]:
+    """Give source and target of every stage by its name; the target is None in stage one."""
+    two = {f"{source}-{target}": (source, target) for source in domains for target in domains}
+    return {source: (source, None) for source in domains} | two
+
+
+def stages(config: dict, model: str) -> list[str]:
+    """List the stages of adaptation of an encoder, as the paths of their results without a suffix."""
+    adapt = config["adapt"]
+    return [
+        f"{approach}/{protocol}-{seed}/{direction}"
+        for approach in approaches(config, model)
+        for protocol in adapt["protocols"]
+        for seed in adapt["seeds"]
+        for direction in directions(config["domains"])
+    ]
+
+
+def stage_params(config: dict, model: str, approach: str, protocol: str, seed: str, direction: str) -> dict:
+    """List what the training of a stage depends on: `adaptation.stages.Stage` without its files.
+
+    Raises
+    ------
+    UserError
+        Where the encoder does not take the approach.
+    """
+    if approach not in approaches(config, model):
+        raise UserError(f"`{model}` is log-mel spectra, which have only the approach baseline")
+    adapt, encoder = config["adapt"], config["encoders"][model]
+    source, target = directions(config["domains"])[direction]
+    training = {key: adapt[key] for key in ("epochs", "weight_decay", "batch_size", "patience")}
+    training["learning_rate"] = adapt["learning_rate"][approach]
+    adapters = {}
+    if approach == "peft":
+        adapters = {key: adapt[key] for key in ("rank", "alpha", "targets", "width", "gate")}
+        training["freeze_gate"] = adapt["freeze_gate"] and target is not None
+    deep = sorted(adapt["layers"] or range(1, encoder["layers"] + 1))
+    return {
+        "model": model,
+        "approach": approach,
+        "protocol": protocol,
+        "seed": int(seed),
+        "source": source,
+        "target": target,
+        "encoder": encoder,
+        "emotions": config["emotions"],
+        "layers": [0] if is_logmel(encoder) else deep,
+        "training": training,
+        "adapters": adapters,
+    }
+
+
+def embeddings(config: dict, model: str, domain: str, layers: list[str]) -> list[str]:
+    """List the embedding files of some layers of an encoder in a domain. `<results>` is the folder of the run."""
+    return [
+        f"<results>/embeddings/{model}/{domain}/layer{layer}/{emotion}.h5"
+        for layer in layers
+        for emotion in config["emotions"]
+    ]
+
+
+def stage_files(config: dict, model: str, approach: str, protocol: str, seed: str, direction: str) -> dict[str, str]:
+    """Name the split of a stage and, for stage two, the checkpoint that it starts from.
+
+    Raises
+    ------
+    UserError
+        As `stage_params`.
+    """
+    stage = stage_params(config, model, approach, protocol, seed, direction)
+    files = {"split": f"<results>/splits/{protocol}-{seed}.csv"}
+    if stage["target"] is not None:
+        start = f"<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{stage['source']}"
+        files |= {"start": f"{start}.safetensors", "description": f"{start}.json"}
+    return files
+
+
+def stage_embeddings(
+    config: dict, model: str, approach: str, protocol: str, seed: str, direction: str
+) -> dict[str, list[str]]:
+    """List the embeddings that baseline and ws learn from, as source and, in stage two, target."""
+    stage = stage_params(config, model, approach, protocol, seed, direction)
+    deep = [f"{layer:02d}" for layer in stage["layers"]]
+    roles = {role: stage[role] for role in ("source", "target") if stage[role] is not None}
+    return {role: embeddings(config, model, domain, deep) for role, domain in roles.items()}
+
+
+def predictions(config: dict, model: str, task: str) -> list[str]:
+    """List the predictions of an encoder's probes (`probe`), or of its stages of adaptation (`adapt`)."""
+    if task == "adapt":
+        return [f"<results>/predictions/{model}/{stage}.csv" for stage in stages(config, model)]
+    return [
+        f"<results>/predictions/{model}/probe/{domain}/layer{layer}.csv"
+        for domain in config["domains"]
+        for layer in layers(config, model)
+    ]
+
+
+def paper_domains(config: dict) -> list[str] | None:
+    """Name the domains that are RAVDESS speech and song with all six emotions; None in runs of anything else."""
+    corpora = {domain: config["corpora"][domain] for domain in config["domains"]}
+    by_channel = {c["channel"]: domain for domain, c in corpora.items() if c["reader"] == "ravdess"}
+    if set(by_channel) == {"speech", "song"} and set(config["emotions"]) == PAPER_EMOTIONS:
+        return [by_channel["speech"], by_channel["song"]]
+    return None
+
+
+def compares_protocols(config: dict) -> bool:
+    """Tell whether probes or adaptation use both protocols, so that leakage can be shown."""
+    return any({"random", "speaker"} <= set(config[part]["protocols"]) for part in ("split", "adapt"))
+
+
+def splits_in_words(config: dict, part: str) -> str:
+    """Describe protocols and seeds of `split` or `adapt`."""
+    seeds = ", ".join(map(str, config[part]["seeds"]))
+    return f"{' and '.join(config[part]['protocols'])} split, seeds {seeds}"
+
+
+def folds_left_out(config: dict) -> list[str]:
+    """Say, in one line each, where the seeds of the speaker split do not test every speaker."""
+    return [
+        f"`{part}`: the seeds {', '.join(map(str, config[part]['seeds']))} of the speaker split test some speakers "
+        "only; 0 to 4 test every speaker once"
+        for part in ("split", "adapt")
+        if "speaker" in config[part]["protocols"] and len({seed % FOLDS for seed in config[part]["seeds"]}) < FOLDS
+    ]

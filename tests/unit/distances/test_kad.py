@@ -1,0 +1,309 @@
+"""Kernel audio distances against double sums over clips; tests and errors against every exchange, and by simulation."""
+
+from __future__ import annotations
+
+import itertools
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial.distance import cdist, pdist
+
+from speechsong import files
+from speechsong.distances import kad as kads
+from speechsong.distances.jackknife import jackknife
+from speechsong.embeddings import store
+from speechsong.errors import UserError
+
+
+def direct(x: np.ndarray, y: np.ndarray, bandwidth: float) -> float:
+    """Gretton et al. (2012), eq. 3, term by term."""
+
+    def k(u, v):
+        return np.exp(-((u - v) ** 2).sum() / (2 * bandwidth**2))
+
+    m, n = len(x), len(y)
+    total = sum(k(x[i], x[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    total += sum(k(y[i], y[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    return total - 2 / (m * n) * sum(k(u, v) for u in x for v in y)
+
+
+def made(x: np.ndarray, y: np.ndarray, of_x: list[int], of_y: list[int]) -> tuple[kads.Groups, float]:
+    in_a = np.arange(len(x) + len(y)) < len(x)
+    return kads.aggregate(kads.squared_distances(np.concatenate([x, y])), in_a, np.array([*of_x, *of_y]))
+
+
+def kad(groups: kads.Groups) -> float:
+    return float(groups.kad(groups.in_a, ~groups.in_a))
+
+
+def clips(seed: int, of_x: list[int], of_y: list[int], d: int = 4, shift: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    people = rng.standard_normal((max(*of_x, *of_y) + 1, d))
+    return (
+        people[of_x] + rng.standard_normal((len(of_x), d)),
+        people[of_y] + rng.standard_normal((len(of_y), d)) + shift,
+    )
+
+
+OF_X, OF_Y = [0, 0, 1, 2, 2, 2, 4, 4], [0, 1, 1, 1, 2, 3, 3]
+
+
+# --- the value
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 3), min_size=2, max_size=9),
+    st.lists(st.integers(0, 4), min_size=2, max_size=9),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_double_sum_whoever_speaks(of_x, of_y, seed):
+    x, y = clips(seed, of_x, of_y)
+    groups, bandwidth = made(x, y, of_x, of_y)
+    assert bandwidth == pytest.approx(np.median(pdist(np.concatenate([x, y]))))
+    assert kad(groups) == pytest.approx(direct(x, y, bandwidth), abs=1e-12)
+    assert len(groups.count) == len(set(of_x)) + len(set(of_y))
+    assert groups.count[groups.in_a].sum() == len(x)
+
+
+def test_swapped_domains_are_as_far():
+    x, y = clips(0, OF_X, OF_Y)
+    (forth, one), (back, other) = made(x, y, OF_X, OF_Y), made(y, x, OF_Y, OF_X)
+    assert one == other
+    assert kad(forth) == pytest.approx(kad(back), abs=1e-14)
+    assert kads.standard_error(forth, paired=True) == pytest.approx(kads.standard_error(back, paired=True))
+
+
+def test_no_bias_where_there_is_no_difference():
+    values = []
+    for seed in range(400):
+        x, y = np.random.default_rng(seed).standard_normal((2, 15, 3))
+        values.append(kad(made(x, y, list(range(15)), list(range(15)))[0]))
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+    assert 0.2 < np.mean(np.array(values) < 0) < 0.8
+
+
+def test_units_do_not_matter():
+    x, y = clips(1, OF_X, OF_Y)
+    one, bandwidth = made(x, y, OF_X, OF_Y)
+    other, larger = made(1e4 * x + 7, 1e4 * y + 7, OF_X, OF_Y)
+    assert larger == pytest.approx(1e4 * bandwidth)
+    assert kad(other) == pytest.approx(kad(one), abs=1e-10)
+
+
+def test_distances_far_from_zero():
+    x = 1e4 + np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    found = kads.squared_distances(x)
+    np.testing.assert_allclose(found, cdist(x.astype(float), x.astype(float), "sqeuclidean"), atol=1e-9)
+    assert not np.diag(found).any()
+
+
+def test_equal_clips_have_no_bandwidth():
+    with pytest.raises(UserError, match="same features") as caught:
+        made(np.ones((5, 2)), np.ones((5, 2)), [0] * 5, [1] * 5)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("paired", [True, False])
+def test_one_clip_has_no_distance(paired):
+    groups, bandwidth = made(np.zeros((1, 2)), np.ones((3, 2)) * [[1], [2], [4]], [0], [0, 1, 2])
+    assert bandwidth > 0
+    assert np.isnan([kad(groups), kads.standard_error(groups, paired=paired)]).all()
+    assert np.isnan(kads.permutation(groups, paired=paired))
+
+
+# --- the standard error
+
+
+def without(x: np.ndarray, of: list[int], speaker: int) -> np.ndarray:
+    return x[np.array(of) != speaker]
+
+
+def test_paired_speakers_are_left_out_of_both():
+    x, y = clips(2, OF_X, OF_Y)
+    groups, bandwidth = made(x, y, OF_X, OF_Y)
+    left_out = [direct(without(x, OF_X, s), without(y, OF_Y, s), bandwidth) for s in range(5)]
+    sizes = [OF_X.count(s) + OF_Y.count(s) for s in range(5)]
+    _, variance = jackknife(direct(x, y, bandwidth), np.array(left_out), np.array(sizes))
+    assert kads.standard_error(groups, paired=True) == pytest.approx(np.sqrt(variance))
+
+
+def test_independent_speakers_are_left_out_of_one():
+    x, y = clips(2, OF_X, OF_Y)
+    groups, bandwidth = made(x, y, OF_X, OF_Y)
+    total, value = 0.0, direct(x, y, bandwidth)
+    for in_x, of in ((True, OF_X), (False, OF_Y)):
+        speakers = sorted(set(of))
+        left_out = [
+            direct(without(x, of, s), y, bandwidth) if in_x else direct(x, without(y, of, s), bandwidth)
+            for s in speakers
+        ]
+        total += jackknife(value, np.array(left_out), np.array([of.count(s) for s in speakers]))[1]
+    assert kads.standard_error(groups, paired=False) == pytest.approx(np.sqrt(total))
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_speaker_has_no_error():
+    x, y = clips(0, [0, 0, 0], [0, 0, 0])
+    groups, _ = made(x, y, [0, 0, 0], [0, 0, 0])
+    for paired in (True, False):
+        assert np.isnan(kads.standard_error(groups, paired=paired))
+
+
+def test_the_error_is_as_wide_as_the_values_scatter():
+    of = np.repeat(np.arange(12), 4).tolist()
+    found = []
+    for seed in range(100):
+        groups, _ = made(*clips(seed, of, of, shift=1.5), of, of)
+        found.append((kad(groups), kads.standard_error(groups, paired=True)))
+    values, errors = np.array(found).T
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.35)
+
+
+# --- the permutation test
+
+
+def test_every_swap_of_unequal_speakers_by_hand():
+    x, y = clips(3, OF_X, OF_Y, shift=0.8)
+    groups, bandwidth = made(x, y, OF_X, OF_Y)
+    of = np.array([*OF_X, *OF_Y])
+    pooled, in_x = np.concatenate([x, y]), np.arange(15) < 8
+    observed = direct(x, y, bandwidth)
+    larger = []
+    for swap in itertools.product([False, True], repeat=5):
+        now = in_x ^ np.array(swap)[of]
+        larger.append(direct(pooled[now], pooled[~now], bandwidth) >= observed - 1e-12)
+    assert kads.permutation(groups, paired=True) == pytest.approx(np.mean(larger), abs=0.015)
+
+
+def test_every_new_deal_of_unequal_speakers_by_hand():
+    of_y = [5, 6, 6, 6, 7, 8, 8]
+    x, y = clips(3, OF_X, of_y, shift=0.8)
+    groups, bandwidth = made(x, y, OF_X, of_y)
+    of = np.array([*OF_X, *of_y])
+    pooled = np.concatenate([x, y])
+    observed = direct(x, y, bandwidth)
+    larger = []
+    for people in itertools.combinations(sorted(set(of)), len(set(OF_X))):
+        now = np.isin(of, people)
+        larger.append(direct(pooled[now], pooled[~now], bandwidth) >= observed - 1e-12)
+    assert kads.permutation(groups, paired=False) == pytest.approx(np.mean(larger), abs=0.015)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_p_values_without_a_difference_are_uniform(paired):
+    of_x = np.repeat(np.arange(8), [1, 2, 3, 4, 4, 3, 2, 1]).tolist()
+    of_y = of_x[::-1] if paired else [8 + s for s in of_x]
+    found = np.array(
+        [
+            kads.permutation(made(*clips(seed, of_x, of_y, shift=0), of_x, of_y)[0], paired=paired, draws=199)
+            for seed in range(300)
+        ]
+    )
+    assert found.min() > 0
+    for level in (0.05, 0.2, 0.5, 0.8):
+        assert np.mean(found <= level) == pytest.approx(level, abs=0.09)
+    # a difference between people is none between domains, though a test of single clips would find one
+    assert np.mean(found <= 0.05) < 0.1
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_shift_is_found(paired):
+    of_x = np.repeat(np.arange(12), 3).tolist()
+    of_y = of_x if paired else [12 + s for s in of_x]
+    groups, _ = made(*clips(4, of_x, of_y, shift=2.0), of_x, of_y)
+    assert kads.permutation(groups, paired=paired) < 0.002
+    assert kads.permutation(groups, paired=paired) == kads.permutation(groups, paired=paired)
+
+
+# --- files
+
+
+def write(path, ids: list[str], pooled: np.ndarray) -> str:
+    n, d = pooled.shape
+    whole = store.Embeddings(
+        ids,
+        np.ones(n, int),
+        pooled[None].astype(np.float32),
+        np.array([n]),
+        np.zeros((1, 1, d)),
+        np.zeros((1, 1, d * (d + 1) // 2), np.float32),
+    )
+    store.write(path, whole, 0, {})
+    return str(path)
+
+
+def corpus(folder, of: dict[tuple[str, str], list[int]]) -> tuple[dict, dict, list[str]]:
+    """Embedding files and clip indices; clips of both domains have the same names, and the index another order."""
+    pooled, paths, index = {}, {}, {"A": [], "B": []}
+    for i, ((domain, emotion), speakers) in enumerate(of.items()):
+        ids = [f"{emotion}{k}" for k in range(len(speakers))]
+        pooled[domain, emotion] = np.random.default_rng(i).standard_normal((len(ids), 3)).astype(np.float32) + i
+        paths[domain, emotion] = write(folder / f"{domain}{emotion}.h5", ids, pooled[domain, emotion])
+        index[domain] += [{"clip_id": c, "speaker": f"{s:02d}"} for c, s in zip(ids, speakers, strict=True)]
+    for domain, rows in index.items():
+        files.write_rows(folder / f"{domain}.csv", rows[::-1])
+    return pooled, paths, [str(folder / f"{domain}.csv") for domain in "AB"]
+
+
+OF = {
+    ("A", "calm"): [0, 0, 1, 2, 2],
+    ("B", "calm"): [0, 1, 1, 2],
+    ("A", "sad"): [1, 2, 1, 0],
+    ("B", "sad"): [0, 0, 1, 2, 2, 2],
+}
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_rows(tmp_path, paired):
+    pooled, paths, index = corpus(tmp_path, OF)
+    pairs = {e: tuple(paths[d, e] for d in "AB") for e in ("calm", "sad")}
+    rows = kads.run(["A", "B"], {"00": pairs, "01": pairs}, index, paired=paired)
+    assert list(rows[0]) == [
+        *("layer", "emotion", "kad", "kad_low", "kad_high", "std_error", "p", "bandwidth", "clips_A", "clips_B")
+    ]
+    assert [(r["layer"], r["emotion"]) for r in rows] == list(itertools.product(("00", "01"), ("calm", "sad", "all")))
+    for row in rows[:3]:
+        chosen = ("calm", "sad") if row["emotion"] == "all" else (row["emotion"],)
+        x, y = (np.concatenate([pooled[d, e] for e in chosen]).astype(float) for d in "AB")
+        of_x, of_y = ([s for e in chosen for s in OF[d, e]] for d in "AB")
+        groups, bandwidth = made(x, y, of_x, of_y)
+        assert row["bandwidth"] == pytest.approx(bandwidth)
+        assert row["kad"] == pytest.approx(direct(x, y, bandwidth))
+        assert row["std_error"] == pytest.approx(kads.standard_error(groups, paired=paired))
+        # three speakers in each domain
+        reach = stats.t.ppf(0.975, 2) * row["std_error"]
+        assert (row["kad_low"], row["kad_high"]) == pytest.approx((row["kad"] - reach, row["kad"] + reach))
+        assert row["p"] == kads.permutation(groups, paired=paired)
+        assert (row["clips_A"], row["clips_B"]) == (len(x), len(y))
+    assert [r | {"layer": ""} for r in rows[:3]] == [r | {"layer": ""} for r in rows[3:]]
+
+
+def test_features_that_are_not_finite(tmp_path):
+    _, paths, index = corpus(tmp_path, OF)
+    bad = write(tmp_path / "bad.h5", [f"calm{k}" for k in range(5)], np.full((5, 3), np.nan))
+    with pytest.raises(UserError, match="not finite") as caught:
+        kads.run(["A", "B"], {"00": {"calm": (bad, paths["B", "calm"])}}, index, paired=True)
+    assert "bad.h5" in str(caught.value)
+
+
+def test_many_clips_are_thinned(tmp_path, monkeypatch):
+    pooled, paths, index = corpus(tmp_path, OF)
+    monkeypatch.setattr(kads, "MOST", 5)
+    pairs = {e: tuple(paths[d, e] for d in "AB") for e in ("calm", "sad")}
+    rows = kads.run(["A", "B"], {"00": pairs}, index, paired=True)
+    assert [r["clips_A"] + r["clips_B"] for r in rows] == [5, 5, 5]
+    again = kads.run(["A", "B"], {"00": pairs}, index, paired=True)
+    assert [r["kad"] for r in again] == [r["kad"] for r in rows]
+    x, y = (pooled[d, "calm"].astype(float) for d in "AB")
+    drawn = [
+        direct(x[list(a)], y[list(b)], rows[0]["bandwidth"])
+        for a in combinations(range(len(x)), rows[0]["clips_A"])
+        for b in combinations(range(len(y)), rows[0]["clips_B"])
+    ]
+    assert np.abs(np.array(drawn) - rows[0]["kad"]).min() < 1e-9

@@ -1,0 +1,100 @@
+"""Every answer has its speaker; layers are averaged and selected as by hand."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from common import one_line
+from made_results import DOMAINS, EMOTIONS, pick, result
+from speechsong.errors import UserError
+from speechsong.evaluation.predictions import COLUMNS, KEYS, gather, read, results
+
+
+def clips_of(folder) -> dict[str, str]:
+    return {domain: str(folder / f"{domain}.csv") for domain in DOMAINS}
+
+
+def test_every_answer_has_its_speaker(predictions, folder):
+    assert list(predictions) == COLUMNS
+    assert not predictions.drop(columns="layer").isna().any().any()
+    assert set(predictions["true"]) == set(EMOTIONS)
+    answers = result(predictions, model="a", test_domain="music", protocol="speaker", layer=2)
+    with (folder / "a-music-2.csv").open() as stream:
+        stored = [row for row in csv.DictReader(stream) if row["protocol"] == "speaker"]
+    assert list(answers["predicted"]) == [row["predicted"] for row in stored]
+    speaker = {row["clip_id"]: row["speaker"] for row in csv.DictReader((folder / "music.csv").open())}
+    assert list(answers["speaker"]) == [speaker[row["clip_id"]] for row in stored]
+
+
+def test_only_probes_have_a_layer_that_may_be_selected(predictions):
+    adapted, probed = (predictions[mask] for mask in (predictions["layer"].isna(), predictions["layer"].notna()))
+    assert set(adapted["approach"]) == {"baseline", "ws"} and set(adapted["selected"]) == {""}
+    assert set(probed["approach"]) == {"probe"} and set(probed["selected"]) == {"yes", "no"}
+    chosen = probed[probed["selected"] == "yes"]
+    # the same splits as there are, each with one layer
+    splits = ["model", "test_domain", "protocol", "seed"]
+    assert set(chosen.groupby(splits)["layer"].nunique()) == {1}
+    assert len(chosen[splits].drop_duplicates()) == len(probed[splits].drop_duplicates())
+
+
+def test_mean_and_selected_by_hand(predictions, folder):
+    keys = {"model": "b", "approach": "probe", "test_domain": "speech", "protocol": "random"}
+    by_layer = {layer: result(predictions, **keys, layer=layer) for layer in (1, 2)}
+    shares = [np.mean(answers["true"] == answers["predicted"]) for answers in by_layer.values()]
+    mean = result(predictions, **keys, over="mean")
+    assert np.mean(mean["true"] == mean["predicted"]) == pytest.approx(np.mean(shares))
+    selected = result(predictions, **keys, over="selected")
+    probes = pick(pd.read_csv(folder / "b-probe.csv"), domain="speech", protocol="random")
+    for seed in range(3):
+        one, two = (pick(probes, seed=seed, layer=layer)["validation"].item() for layer in (1, 2))
+        best = 1 if one >= two else 2  # layer 0 is never chosen, the first of equals is
+        expected = pick(by_layer[best], seed=seed)
+        assert list(pick(selected, seed=seed)["predicted"]) == list(expected["predicted"])
+
+
+def test_results_come_in_the_order_of_layers_adaptation_mean_and_selected(predictions):
+    found = [keys for keys, _ in results(predictions)]
+    assert all(list(keys) == KEYS for keys in found)
+    assert len({tuple(keys.values()) for keys in found}) == len(found)
+    order = dict.fromkeys((keys["over"], keys["model"]) for keys in found)
+    layers, adapted = [("layer", m) for m in "ab"], [("", m) for m in "ab"]
+    assert list(order) == [*layers, *adapted, *((over, m) for m in "ab" for over in ("mean", "selected"))]
+    assert {keys["layer"] for keys in found if keys["over"] == "layer"} == {0, 1, 2}
+    assert {keys["layer"] for keys in found if keys["over"] != "layer"} == {None}
+
+
+def test_an_encoder_with_one_state_is_summarised_by_it(folder, tmp_path):
+    probes = pick(pd.read_csv(folder / "a-probe.csv"), layer=0)
+    probes.to_csv(tmp_path / "probe.csv", index=False)
+    paths = [str(folder / f"a-{domain}-0.csv") for domain in DOMAINS]
+    table = gather(paths, clips_of(folder), [str(tmp_path / "probe.csv")])
+    keys = {"test_domain": "speech", "protocol": "speaker"}
+    expected = list(result(table, **keys, layer=0)["predicted"])
+    for over in ("mean", "selected"):
+        assert list(result(table, **keys, over=over)["predicted"]) == expected
+
+
+def test_layers_may_have_leading_zeros(folder, tmp_path):
+    table = pd.read_csv(folder / "a-music-2.csv", dtype=str, keep_default_na=False)
+    table.assign(layer="02").to_csv(tmp_path / "old.csv", index=False)
+    assert set(gather([str(tmp_path / "old.csv")], clips_of(folder), [])["layer"]) == {2}
+
+
+@pytest.mark.parametrize("task", ["music-2", "adapt", None])
+def test_a_gathered_table_is_read_as_it_was(folder, tmp_path, task):
+    paths = [str(folder / f"a-{task}.csv")] if task else []  # an encoder may have no stages of adaptation
+    table = gather(paths, clips_of(folder), [str(folder / "a-probe.csv")] if task == "music-2" else [])
+    table.to_csv(tmp_path / "gathered.csv", index=False)
+    pd.testing.assert_frame_equal(read([tmp_path / "gathered.csv"]), table, check_dtype=bool(paths))
+
+
+def test_a_clip_that_is_not_in_the_corpus_is_refused(folder):
+    clips = clips_of(folder) | {"music": str(folder / "speech.csv")}
+    with pytest.raises(UserError) as caught:
+        gather([str(folder / "a-speech-1.csv"), str(folder / "a-music-1.csv")], clips, [])
+    message = one_line(caught)
+    assert "a-music-1.csv: clip `music-" in message and "`music`; delete the file" in message

@@ -1,0 +1,151 @@
+"""What a configuration asks for: layers, approaches, stages, splits."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from speechsong.errors import UserError
+from speechsong.planning import targets
+
+CONFIG = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def config() -> dict:
+    return copy.deepcopy(CONFIG)
+
+
+def test_layers_have_two_digits_and_start_at_the_input_of_the_first_block(config):
+    assert targets.layers(config, "w2v2") == [f"{i:02d}" for i in range(13)]
+    assert targets.layers(config, "logmel") == ["00"]
+
+
+def test_log_mel_has_the_baseline_alone(config):
+    assert targets.approaches(config, "hubert") == ["baseline", "ws", "peft"]
+    assert targets.approaches(config, "logmel") == ["baseline"]
+    config["adapt"]["approaches"] = ["ws"]
+    assert targets.approaches(config, "logmel") == targets.stages(config, "logmel") == []
+
+
+def test_every_direction_has_its_source_and_target():
+    assert targets.directions(["speech", "music"]) == {
+        "speech": ("speech", None),
+        "music": ("music", None),
+        "speech-speech": ("speech", "speech"),
+        "speech-music": ("speech", "music"),
+        "music-speech": ("music", "speech"),
+        "music-music": ("music", "music"),
+    }
+
+
+def test_stages_are_all_approaches_splits_and_directions(config):
+    config["adapt"] |= {"protocols": ["random", "speaker"], "seeds": [0, 3]}
+    stages = targets.stages(config, "mert")
+    assert len(stages) == len(set(stages)) == 3 * 2 * 2 * 6
+    assert "peft/speaker-3/music-speech" in stages
+
+
+def ask(config, function=targets.stage_params, **changes):
+    wildcards = {"model": "mert", "approach": "peft", "protocol": "random", "seed": "2", "direction": "speech-music"}
+    return function(config, **wildcards | changes)
+
+
+def test_a_stage_has_what_its_approach_needs_and_no_more(config):
+    config["adapt"]["freeze_gate"] = True
+    peft = ask(config)
+    assert (peft["source"], peft["target"], peft["seed"], peft["layers"]) == ("speech", "music", 2, [*range(1, 13)])
+    assert peft["training"]["learning_rate"] == 1e-4
+    assert peft["training"]["freeze_gate"] is True
+    assert set(peft["adapters"]) == {"rank", "alpha", "targets", "width", "gate"}
+    # stage one learns the gates that stage two leaves as they are
+    assert ask(config, direction="speech")["training"]["freeze_gate"] is False
+    ws = ask(config, approach="ws")
+    assert ws["training"]["learning_rate"] == 1e-3
+    assert ws["adapters"] == {}
+    assert "freeze_gate" not in ws["training"]
+
+
+def test_chosen_layers_are_sorted_and_log_mel_has_its_one(config):
+    config["adapt"]["layers"] = [6, 4]
+    assert ask(config)["layers"] == [4, 6]
+    assert ask(config, model="logmel", approach="baseline")["layers"] == [0]
+
+
+@pytest.mark.parametrize("function", [targets.stage_params, targets.stage_files, targets.stage_embeddings])
+def test_log_mel_takes_no_other_approach(config, function):
+    with pytest.raises(UserError, match="`logmel` is log-mel spectra, which have only the approach baseline"):
+        ask(config, function, model="logmel", approach="ws")
+
+
+def test_stage_two_starts_from_its_own_stage_one(config):
+    assert ask(config, targets.stage_files, direction="music") == {"split": "<results>/splits/random-2.csv"}
+    start = "<results>/checkpoints/mert/peft/random-2/speech"
+    assert ask(config, targets.stage_files) == {
+        "split": "<results>/splits/random-2.csv",
+        "start": f"{start}.safetensors",
+        "description": f"{start}.json",
+    }
+
+
+def test_embeddings_of_a_stage_are_those_of_its_domains_and_layers(config):
+    config["adapt"]["layers"] = [4, 5]
+    config["emotions"] = ["calm", "sad"]
+    paths = ask(config, targets.stage_embeddings, approach="ws")
+    assert paths == {
+        role: [
+            f"<results>/embeddings/mert/{domain}/layer{layer}/{emotion}.h5"
+            for layer in ("04", "05")
+            for emotion in ("calm", "sad")
+        ]
+        for role, domain in (("source", "speech"), ("target", "music"))
+    }
+    assert list(ask(config, targets.stage_embeddings, approach="ws", direction="music")) == ["source"]
+
+
+def test_predictions_are_those_of_every_layer_or_of_every_stage(config):
+    probes = targets.predictions(config, "hubert", "probe")
+    assert len(probes) == 26
+    assert probes[0] == "<results>/predictions/hubert/probe/speech/layer00.csv"
+    adapted = targets.predictions(config, "hubert", "adapt")
+    assert adapted == [f"<results>/predictions/hubert/{stage}.csv" for stage in targets.stages(config, "hubert")]
+
+
+def test_the_paper_is_about_ravdess_with_all_six_emotions(config):
+    assert targets.paper_domains(config) == ["speech", "music"]
+    config["domains"] = ["music", "speech"]
+    assert targets.paper_domains(config) == ["speech", "music"]
+    assert targets.paper_domains(config | {"emotions": ["calm", "happy"]}) is None
+    both = config["corpora"] | {"music": config["corpora"]["speech"]}
+    assert targets.paper_domains(config | {"corpora": both}) is None
+    table = config["corpora"] | {"music": {"reader": "table", "table": "a.csv"}}
+    assert targets.paper_domains(config | {"corpora": table}) is None
+
+
+def test_leakage_shows_where_one_task_uses_both_protocols(config):
+    assert targets.compares_protocols(config)
+    config["split"]["protocols"] = ["random"]
+    config["adapt"]["protocols"] = ["speaker"]
+    assert not targets.compares_protocols(config)
+    config["adapt"]["protocols"] = ["speaker", "random"]
+    assert targets.compares_protocols(config)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [([0, 1, 2, 3, 4], False), ([5, 1, 2, 3, 9], False), ([0, 1, 2, 3, 5], True), ([0], True)]
+)
+def test_seeds_that_leave_folds_out_are_told(config, seeds, said):
+    config["split"]["seeds"] = seeds
+    lines = targets.folds_left_out(config)
+    assert len(lines) == said
+    if said:
+        assert lines[0].startswith(f"`split`: the seeds {', '.join(map(str, seeds))} of the speaker split")
+    config["split"]["protocols"] = ["random"]
+    assert targets.folds_left_out(config) == []
+
+
+def test_splits_in_words(config):
+    assert targets.splits_in_words(config, "split") == "random and speaker split, seeds 0, 1, 2, 3, 4"

@@ -1,6 +1,0 @@
-from speechsong.logs import reporting
-from speechsong.report import figures, tables
-
-with reporting(snakemake.log[0]):
-    figure = figures.leakage(tables.read(snakemake.input), snakemake.params.domains, snakemake.params.emotions)
-    figures.save(figure, snakemake.output, snakemake.params.notice)

@@ -1,0 +1,22 @@
+from speechsong.evaluation import summaries
+from speechsong.logs import reporting
+from speechsong.report import tables
+
+# by name: what makes the table of its input, the columns whose best value is bold, and which rows are compared
+TABLES = {
+    "probe": (
+        summaries.best_and_worst,
+        ("best", "worst", "mean", "selected", "selected_uar"),
+        ("domain", "protocol"),
+    ),
+    "adapt": (
+        summaries.two_stages,
+        ("stage_one", "stage_two", "direct", "equal_budget", "source_after"),
+        ("protocol", "source", "target"),
+    ),
+    "kad": (lambda rows: rows, (), ()),
+}
+
+with reporting(snakemake.log[0]):
+    make, best, within = TABLES[snakemake.params.table]
+    tables.write(make(tables.read(snakemake.input)), snakemake.output, snakemake.params.notice, best, within)
