@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import Report, alternate, peak_megabytes, scratch, speedup, timed
 
+from common import Report, alternate, peak_megabytes, scratch, speedup, timed
 from speechsong import claims, embeddings, evaluation, files, inference, kernel, ranking, splits, tables
 
 MODELS, DOMAINS, LAYERS = ["w2v2", "hubert", "mert"], ["speech", "music"], 13

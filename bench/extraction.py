@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 import torch
 import transformers
-from common import RESULTS, SHARED, Report, alternate, peak_megabytes, scratch, speedup, write_base_encoder
 
+from common import RESULTS, SHARED, Report, alternate, peak_megabytes, scratch, speedup, write_base_encoder
 from speechsong import audio, corpora, demo, embeddings, encoders, fetch, files
 
 THREADS, BLOCKS = 2, 10

@@ -12,10 +12,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from common import Report, alternate, scratch, speedup, timed
 from scipy.linalg import sqrtm
 from scipy.stats import wishart
 
+from common import Report, alternate, scratch, speedup, timed
 from speechsong import embeddings, files, frechet, kernel, moments
 
 WIDTH = 768

@@ -8,8 +8,8 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 import numpy as np
 import torch
-from common import Report, alternate, speedup
 
+from common import Report, alternate, speedup
 from speechsong import probe, splits
 
 WIDTH = 768

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import yaml
-from common import ROOT, Report, scratch
 
+from common import ROOT, Report, scratch
 from speechsong import fetch, files
 
 CONFIG = {

@@ -63,7 +63,7 @@ def load(base: Path) -> loading.Encoder:
 
 def embedded(base: Path, domain: str, layers: list[int]) -> list[str]:
     """Name the embeddings of a domain, as `pooled_domains` wants them."""
-    return [str(base / f"{domain}/{layer}/{emotion}.h5") for layer in layers for emotion in EMOTIONS]
+    return [str(base / f"tiny/{domain}/layer{layer:02d}/{emotion}.h5") for layer in layers for emotion in EMOTIONS]
 
 
 def prepare(corpus, what: Stage):

@@ -47,8 +47,8 @@ def corpus(tmp_path_factory):
         for emotion in EMOTIONS:
             found = extract.extract(encoder, [r for r in some if r.emotion == emotion], blocks)
             for layer in range(4):
-                said = extract.attributes(encoder, entry(base), emotion)
-                store.write(base / f"{name}/{layer}/{emotion}.h5", found, layer, said)
+                said = extract.attributes(encoder, entry(base), name, emotion)
+                store.write(base / f"tiny/{name}/layer{layer:02d}/{emotion}.h5", found, layer, said)
     return base, recordings
 
 

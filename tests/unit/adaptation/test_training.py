@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from made_files import write_embeddings
 from made_stages import EMOTIONS, LAYERS, MAKER, PEFT, D, domain, load, outputs, prepare, run, settings, stage
 from speechsong import files
 from speechsong.adaptation import checkpoints, learners, training
@@ -223,8 +224,7 @@ def test_the_speaker_split_trains_and_tests_on_different_people(corpus, tmp_path
             pooled = (rng.standard_normal((1, 20, D)) + 4 * np.eye(D)[k]).astype(np.float32)
             none = np.zeros((1, 1, 1))
             found = store.Embeddings(ids, np.ones(20, int), pooled, np.ones(1, int), none, none)
-            domains[name].append(str(tmp_path / f"{name}-{e}.h5"))
-            store.write(domains[name][-1], found, 0, MAKER)
+            domains[name].append(write_embeddings(tmp_path, found, "tiny", name, e, **MAKER))
     rows = split(clips, "speaker", 3, fractions=[0.6, 0.2, 0.2], paired=paired)
     files.write_rows(tmp_path / "speaker-3.csv", rows)
     changes = {"protocol": "speaker", "seed": 3, "layers": [0]}

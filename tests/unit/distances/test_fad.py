@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,9 @@ from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 from scipy.stats import t as student
 
+from made_files import write_embeddings
 from speechsong.distances import fad
+from speechsong.distances import scale as scales
 from speechsong.embeddings import store
 from speechsong.embeddings.moments import Blocks, Moments, of_frames, pack, unpack
 from speechsong.errors import UserError
@@ -369,9 +373,10 @@ def test_a_block_that_cannot_be_left_out_leaves_no_error(paired, sizes_a, sizes_
 
 
 @pytest.mark.parametrize("sizes", [[0, 0], [1, 0]])
-def test_too_few_frames(sizes):
-    with pytest.raises(UserError, match="at least two frames") as caught:
-        fad.estimate(as_blocks(cut([5, 5], 3, 0)), as_blocks(cut(sizes, 3, 1)), paired=True)
+def test_too_few_frames(tmp_path, sizes):
+    paths = {d: [write(tmp_path, "calm", d, cut(s, 3, 0), 2)] for d, s in (("A", [5, 5]), ("B", sizes))}
+    with pytest.raises(UserError, match="two frames") as caught:
+        run(paths, ["calm"])
     assert "\n" not in str(caught.value)
 
 
@@ -449,7 +454,12 @@ def test_halves_of_equal_distributions_are_as_far_within_as_across():
     found = []
     for _ in range(40):
         a, b = (as_blocks(list(rng.standard_normal((8, 30, 5)))) for _ in range(2))
-        found.append((*fad.scale(a, b, fad.orders(8, 8, paired=True)), fad.frechet(a.merge(), b.merge()).fad))
+        found.append(
+            (
+                *scales.halves(fad.fad_or_nan, a, b, scales.orders(8, 8, paired=True)),
+                fad.frechet(a.merge(), b.merge()).fad,
+            )
+        )
     within_a, within_b, across, whole = np.mean(found, axis=0)
     assert within_a == pytest.approx(within_b, rel=0.15)
     assert across == pytest.approx(within_a, rel=0.15)
@@ -466,7 +476,9 @@ def test_matched_sizes_take_the_advantage_of_more_clips_away():
         a, b = (as_blocks(list(side)) for side in sides)
         few.append(fad.frechet(*(side.merge() for side in halved)).fad)
         many.append(fad.frechet(a.merge(), b.merge()).fad)
-        cut_down.append(fad.matched([a], [b], 0.5, fad.orders(10, 10, paired=True)[0], paired=True))
+        cut_down.append(
+            scales.matched(fad.fad_or_nan, [a], [b], 0.5, scales.orders(10, 10, paired=True)[0], paired=True)
+        )
     apart = np.mean(few) - np.mean(many)
     assert apart > 3 * np.std(few) / np.sqrt(60)
     assert abs(np.mean(few) - np.mean(cut_down)) < 0.4 * apart
@@ -477,15 +489,15 @@ def test_matched_sizes_take_the_advantage_of_more_clips_away():
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_orders(paired):
-    drawn = fad.orders(10, 10 if paired else 7, paired=paired)
-    assert len(drawn) == fad.HALVINGS
+    drawn = scales.orders(10, 10 if paired else 7, paired=paired)
+    assert len(drawn) == scales.HALVINGS
     for a, b in drawn:
         assert sorted(a) == list(range(10))
         assert sorted(b) == list(range(len(b)))
         assert not paired or (a == b).all()
     halvings = {frozenset([frozenset(a[:5].tolist()), frozenset(a[5:].tolist())]) for a, _ in drawn}
-    assert len(halvings) == fad.HALVINGS
-    again = fad.orders(10, 10 if paired else 7, paired=paired)
+    assert len(halvings) == scales.HALVINGS
+    again = scales.orders(10, 10 if paired else 7, paired=paired)
     np.testing.assert_array_equal(np.concatenate([x for pair in drawn for x in pair]), np.concatenate(sum(again, ())))
 
 
@@ -493,8 +505,8 @@ def test_orders(paired):
 def test_halves_by_hand(paired):
     a = cut([9, 8, 12, 7], 5, 0)
     b = cut([6, 11, 9, 8] if paired else [6, 11, 9], 5, 1, 0.5)
-    drawn = fad.orders(4, len(b), paired=paired)
-    found = fad.scale(as_blocks(a), as_blocks(b), drawn)
+    drawn = scales.orders(4, len(b), paired=paired)
+    found = scales.halves(fad.fad_or_nan, as_blocks(a), as_blocks(b), drawn)
 
     def halves(parts, order):
         middle = (len(order) + 1) // 2
@@ -510,7 +522,7 @@ def test_paired_halves_across_are_of_different_people():
     # a person's frames are the same in both domains, and far from everybody else's: equal people would be near
     parts = [x + 100 * j for j, x in enumerate(cut([9, 8, 12, 7], 3, 0))]
     blocks = as_blocks(parts)
-    within, same, across = fad.scale(blocks, blocks, fad.orders(4, 4, paired=True))
+    within, same, across = scales.halves(fad.fad_or_nan, blocks, blocks, scales.orders(4, 4, paired=True))
     assert within == pytest.approx(same)
     assert across == pytest.approx(within)
 
@@ -519,15 +531,15 @@ def test_paired_halves_across_are_of_different_people():
 @pytest.mark.parametrize(("sizes", "count"), [([9], 1), ([9, 0], 2), ([9, 1], 2), ([0, 0, 9, 0], 4)])
 def test_too_little_for_halves(sizes, count):
     a, b = as_blocks(cut(sizes, 3, 0)), as_blocks(cut(sizes, 3, 1))
-    assert np.isnan(fad.scale(a, b, fad.orders(count, count, paired=True))).all()
+    assert np.isnan(scales.halves(fad.fad_or_nan, a, b, scales.orders(count, count, paired=True))).all()
 
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_matched_by_hand(paired):
     a = cut([9, 8, 0, 7, 10], 4, 0)
     b = cut([6, 11, 0, 8, 9] if paired else [6, 11, 9], 4, 1, 0.5)
-    one, other = (order := fad.orders(5, len(b), paired=paired)[0])
-    found = fad.matched([as_blocks(a)], [as_blocks(b)], 0.5, order, paired=paired)
+    one, other = (order := scales.orders(5, len(b), paired=paired)[0])
+    found = scales.matched(fad.fad_or_nan, [as_blocks(a)], [as_blocks(b)], 0.5, order, paired=paired)
     one, other = ([j for j in o if len(parts[j])] for o, parts in ((one, a), (other, b)))
     k, m = 2, 2  # half of 4 blocks with frames; half of 3, 1.5, is 2
     wanted = [
@@ -541,7 +553,7 @@ def test_emotions_together_take_turns():
     # three emotions of two blocks each; a third of all is two blocks, of different people and emotions
     sets = [[cut([5, 6], 3, 10 * e + side, e) for e in range(3)] for side in range(2)]
     order = (np.array([1, 0]), np.array([1, 0]))
-    found = fad.matched(*[[as_blocks(x) for x in side] for side in sets], 1 / 3, order, paired=True)
+    found = scales.matched(fad.fad_or_nan, *[[as_blocks(x) for x in side] for side in sets], 1 / 3, order, paired=True)
     wanted = [
         plain(*[np.concatenate([side[x][1], side[y][0]]) for side in sets])  # from the start: block 1, then block 0
         for x, y in ((0, 1), (1, 2))
@@ -554,24 +566,27 @@ def test_emotions_together_take_turns():
 def test_too_little_to_match():
     a, b = as_blocks(cut([1, 9], 3, 0)), as_blocks(cut([1, 9], 3, 1))
     order = (np.array([0, 1]), np.array([0, 1]))
-    assert np.isnan(fad.matched([a], [b], 0.1, order, paired=True))
+    assert np.isnan(scales.matched(fad.fad_or_nan, [a], [b], 0.1, order, paired=True))
 
 
 # --- files
 
 
-def write(path, parts: list[np.ndarray], clips: int) -> str:
+def write(folder, emotion: str, domain: str, parts: list[np.ndarray], clips: int) -> str:
     blocks = as_blocks(parts)
     whole = store.Embeddings(
-        [f"{path.stem}{i}" for i in range(clips)],
+        [f"{emotion}{domain}{i}" for i in range(clips)],
         np.full(clips, 3),
         np.zeros((1, clips, parts[0].shape[1]), np.float32),
         blocks.count,
         blocks.mean[None],
         pack(blocks.scatter)[None],
     )
-    store.write(path, whole, 0, {})
-    return str(path)
+    return write_embeddings(folder, whole, "tiny", domain, emotion)
+
+
+def run(paths: dict[str, list[str]], emotions: list[str], paired: bool = True) -> tuple[list[dict], list[dict]]:
+    return fad.run(paths, model="tiny", layer=0, emotions=emotions, paired=paired)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -582,11 +597,8 @@ def test_rows_of_files_and_of_all_together(tmp_path, paired):
         ("sad", "A"): cut([30, 0, 25], 6, 2, 1.0),
         ("sad", "B"): cut([20, 20, 25], 6, 3, 0.3),
     }
-    pairs = {
-        e: tuple(write(tmp_path / f"{e}{d}.h5", parts[e, d], 3 + i) for i, d in enumerate("AB"))
-        for e in ("calm", "sad")
-    }
-    rows, left_out = fad.run(["A", "B"], pairs, paired=paired)
+    paths = {d: [write(tmp_path, e, d, parts[e, d], 3 + i) for e in ("calm", "sad")] for i, d in enumerate("AB")}
+    rows, left_out = run(paths, ["calm", "sad"], paired)
     assert [r["emotion"] for r in rows] == ["calm", "sad", "all"]
     assert list(rows[0]) == [
         *("emotion", "fad", "fad_corrected", "std_error", "mean_term", "covariance_term"),
@@ -609,13 +621,13 @@ def test_rows_of_files_and_of_all_together(tmp_path, paired):
     assert rows[0]["fad_matched"] == rows[0]["fad"]  # as few clips as any
     whole = {e: ([as_blocks(a)], [as_blocks(b)]) for e, (a, b) in sides.items()}
     whole["all"] = tuple([as_blocks(parts[e, d]) for e in ("calm", "sad")] for d in "AB")
-    order, *_ = drawn = fad.orders(3, 3, paired=paired)
-    wanted = fad.matched(*whole["all"], 0.5, order, paired=paired)
+    order, *_ = drawn = scales.orders(3, 3, paired=paired)
+    wanted = scales.matched(fad.fad_or_nan, *whole["all"], 0.5, order, paired=paired)
     assert rows[2]["fad_matched"] == pytest.approx(wanted, rel=1e-4)
     for row in rows:
         found = [row[c] for c in ("fad_within_A", "fad_within_B", "fad_across")]
         a, b = (as_blocks(side) for side in sides[row["emotion"]])
-        assert found == pytest.approx(fad.scale(a, b, drawn), rel=1e-4, nan_ok=True)
+        assert found == pytest.approx(scales.halves(fad.fad_or_nan, a, b, drawn), rel=1e-4, nan_ok=True)
     assert list(left_out[0]) == ["emotion", "side", "block", "frames", "fad_left_out"]
     sad = [row for row in left_out if row["emotion"] == "sad"]
     places = [(row["side"], row["block"], row["frames"]) for row in sad]
@@ -634,12 +646,12 @@ def test_sizes_are_matched_to_the_emotion_with_the_fewest_clips(tmp_path):
     # 4 and 12 clips are worth 3 each way, 6 and 6 too; 12 and 12 are worth twice as many
     clips = {"calm": (4, 12), "sad": (6, 6), "happy": (12, 12)}
     parts = {e: [cut([20, 20, 20, 20], 4, 2 * i + side, i) for side in range(2)] for i, e in enumerate(clips)}
-    files = {e: tuple(write(tmp_path / f"{e}{d}.h5", parts[e][d], clips[e][d]) for d in range(2)) for e in clips}
-    rows, _ = fad.run(["A", "B"], files, paired=True)
+    paths = {d: [write(tmp_path, e, d, parts[e][i], clips[e][i]) for e in clips] for i, d in enumerate("AB")}
+    rows, _ = run(paths, list(clips))
     for row in rows[:2]:
         assert row["fad_matched"] == row["fad"]
-    order = fad.orders(4, 4, paired=True)[0]
-    wanted = fad.matched(*[[as_blocks(side)] for side in parts["happy"]], 0.5, order, paired=True)
+    order = scales.orders(4, 4, paired=True)[0]
+    wanted = scales.matched(fad.fad_or_nan, *[[as_blocks(side)] for side in parts["happy"]], 0.5, order, paired=True)
     assert rows[2]["fad_matched"] == pytest.approx(wanted, rel=1e-5)
     assert rows[2]["fad_matched"] != pytest.approx(rows[2]["fad"])
 
@@ -647,10 +659,37 @@ def test_sizes_are_matched_to_the_emotion_with_the_fewest_clips(tmp_path):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("paired", [True, False])
 def test_one_speaker_gives_a_row_without_errors(tmp_path, paired):
-    files = {"calm": tuple(write(tmp_path / f"{d}.h5", cut([9], 3, d), 3) for d in range(2))}
-    rows, left_out = fad.run(["A", "B"], files, paired=paired)
+    paths = {d: [write(tmp_path, "calm", d, cut([9], 3, i), 3)] for i, d in enumerate("AB")}
+    rows, left_out = run(paths, ["calm"], paired)
     for row in rows:
         assert np.isfinite([row["fad"], row["fad_matched"]]).all()
         assert np.isnan([row[c] for c in ("std_error", "fad_within_A", "fad_within_B", "fad_across")]).all()
     assert np.isnan([row["fad_left_out"] for row in left_out]).all()
     assert len(left_out) == 2 * (1 if paired else 2)
+
+
+def two_emotions(folder) -> dict[str, list[str]]:
+    return {
+        d: [write(folder, e, d, cut([9, 8], 3, i + 2 * j), 3) for j, e in enumerate(("calm", "sad"))]
+        for i, d in enumerate("AB")
+    }
+
+
+def test_files_come_in_any_order(tmp_path):
+    paths = two_emotions(tmp_path)
+    assert run({d: some[::-1] for d, some in paths.items()}, ["calm", "sad"]) == run(paths, ["calm", "sad"])
+
+
+@pytest.mark.parametrize("other", [("A", 1), ("B", 0)], ids=["emotion", "domain"])
+def test_swapped_files_are_refused(tmp_path, other):
+    paths = two_emotions(tmp_path)
+    one, two = Path(paths["A"][0]), Path(paths[other[0]][other[1]])
+    one_bytes, two_bytes = one.read_bytes(), two.read_bytes()
+    one.write_bytes(two_bytes)
+    two.write_bytes(one_bytes)
+    with pytest.raises(UserError) as caught:
+        run(paths, ["calm", "sad"])
+    said = "/".join(two.parts[-4:])
+    assert (
+        str(caught.value) == f"{one}: says that it is {said}, not tiny/A/layer00/calm.h5; delete the file and run again"
+    )

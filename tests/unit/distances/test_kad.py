@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import cdist, pdist
 
+from made_files import write_embeddings
 from speechsong import files
 from speechsong.distances import kad as kads
 from speechsong.distances.jackknife import jackknife
@@ -224,7 +225,7 @@ def test_a_shift_is_found(paired):
 # --- files
 
 
-def write(path, ids: list[str], pooled: np.ndarray) -> str:
+def write(folder, domain: str, emotion: str, ids: list[str], pooled: np.ndarray, layer: int = 0) -> str:
     n, d = pooled.shape
     whole = store.Embeddings(
         ids,
@@ -234,21 +235,24 @@ def write(path, ids: list[str], pooled: np.ndarray) -> str:
         np.zeros((1, 1, d)),
         np.zeros((1, 1, d * (d + 1) // 2), np.float32),
     )
-    store.write(path, whole, 0, {})
-    return str(path)
+    return write_embeddings(folder, whole, "tiny", domain, emotion, layer)
 
 
-def corpus(folder, of: dict[tuple[str, str], list[int]]) -> tuple[dict, dict, list[str]]:
+def corpus(folder, of: dict[tuple[str, str], list[int]], layers: int = 1) -> tuple[dict, dict, dict[str, str]]:
     """Embedding files and clip indices; clips of both domains have the same names, and the index another order."""
-    pooled, paths, index = {}, {}, {"A": [], "B": []}
+    pooled, paths, index = {}, {"A": [], "B": []}, {"A": [], "B": []}
     for i, ((domain, emotion), speakers) in enumerate(of.items()):
         ids = [f"{emotion}{k}" for k in range(len(speakers))]
         pooled[domain, emotion] = np.random.default_rng(i).standard_normal((len(ids), 3)).astype(np.float32) + i
-        paths[domain, emotion] = write(folder / f"{domain}{emotion}.h5", ids, pooled[domain, emotion])
+        paths[domain] += [write(folder, domain, emotion, ids, pooled[domain, emotion], k) for k in range(layers)]
         index[domain] += [{"clip_id": c, "speaker": f"{s:02d}"} for c, s in zip(ids, speakers, strict=True)]
     for domain, rows in index.items():
         files.write_rows(folder / f"{domain}.csv", rows[::-1])
-    return pooled, paths, [str(folder / f"{domain}.csv") for domain in "AB"]
+    return pooled, paths, {domain: str(folder / f"{domain}.csv") for domain in "AB"}
+
+
+def run(paths: dict, index: dict, *, paired: bool = True, emotions=("calm", "sad")) -> list[dict]:
+    return kads.run(paths, index, model="tiny", emotions=list(emotions), paired=paired)
 
 
 OF = {
@@ -261,13 +265,12 @@ OF = {
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_rows(tmp_path, paired):
-    pooled, paths, index = corpus(tmp_path, OF)
-    pairs = {e: tuple(paths[d, e] for d in "AB") for e in ("calm", "sad")}
-    rows = kads.run(["A", "B"], {"00": pairs, "01": pairs}, index, paired=paired)
+    pooled, paths, index = corpus(tmp_path, OF, layers=2)
+    rows = run(paths, index, paired=paired)
     assert list(rows[0]) == [
         *("layer", "emotion", "kad", "kad_low", "kad_high", "std_error", "p", "bandwidth", "clips_A", "clips_B")
     ]
-    assert [(r["layer"], r["emotion"]) for r in rows] == list(itertools.product(("00", "01"), ("calm", "sad", "all")))
+    assert [(r["layer"], r["emotion"]) for r in rows] == list(itertools.product((0, 1), ("calm", "sad", "all")))
     for row in rows[:3]:
         chosen = ("calm", "sad") if row["emotion"] == "all" else (row["emotion"],)
         x, y = (np.concatenate([pooled[d, e] for e in chosen]).astype(float) for d in "AB")
@@ -286,19 +289,36 @@ def test_rows(tmp_path, paired):
 
 def test_features_that_are_not_finite(tmp_path):
     _, paths, index = corpus(tmp_path, OF)
-    bad = write(tmp_path / "bad.h5", [f"calm{k}" for k in range(5)], np.full((5, 3), np.nan))
+    bad = write(tmp_path, "A", "calm", [f"calm{k}" for k in range(5)], np.full((5, 3), np.nan))
     with pytest.raises(UserError, match="not finite") as caught:
-        kads.run(["A", "B"], {"00": {"calm": (bad, paths["B", "calm"])}}, index, paired=True)
-    assert "bad.h5" in str(caught.value)
+        run(paths, index)
+    assert str(caught.value).startswith(bad)
+
+
+def test_swapped_layers_are_refused(tmp_path):
+    _, paths, index = corpus(tmp_path, OF, layers=2)
+    one, two = (tmp_path / f"tiny/A/layer0{k}/calm.h5" for k in range(2))
+    one_bytes, two_bytes = one.read_bytes(), two.read_bytes()
+    one.write_bytes(two_bytes)
+    two.write_bytes(one_bytes)
+    with pytest.raises(UserError, match=r"says that it is tiny/A/layer0[01]/calm\.h5, not tiny/A/layer0[01]"):
+        run(paths, index)
+
+
+def test_a_file_less_or_twice_is_refused(tmp_path):
+    _, paths, index = corpus(tmp_path, OF)
+    with pytest.raises(UserError, match=r"no embedding file is tiny/A/layer00/sad\.h5"):
+        run(paths | {"A": paths["A"][:1]}, index)
+    with pytest.raises(UserError, match=r"is tiny/A/layer00/calm\.h5, as .* is"):
+        run(paths | {"A": [paths["A"][0], *paths["A"]]}, index)
 
 
 def test_many_clips_are_thinned(tmp_path, monkeypatch):
     pooled, paths, index = corpus(tmp_path, OF)
-    monkeypatch.setattr(kads, "MOST", 5)
-    pairs = {e: tuple(paths[d, e] for d in "AB") for e in ("calm", "sad")}
-    rows = kads.run(["A", "B"], {"00": pairs}, index, paired=True)
+    monkeypatch.setattr(kads, "MOST_CLIPS", 5)
+    rows = run(paths, index)
     assert [r["clips_A"] + r["clips_B"] for r in rows] == [5, 5, 5]
-    again = kads.run(["A", "B"], {"00": pairs}, index, paired=True)
+    again = run(paths, index)
     assert [r["kad"] for r in again] == [r["kad"] for r in rows]
     x, y = (pooled[d, "calm"].astype(float) for d in "AB")
     drawn = [

@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from checkpoints import build, loaded
+from made_files import write_embeddings
 from speechsong.corpora import audio
 from speechsong.corpora.readers import scan
 from speechsong.corpora.recordings import Recording
@@ -285,7 +286,7 @@ def test_a_recording_that_cannot_be_used_is_named(tmp_path, folders, recordings)
     ],
 )
 def test_a_file_says_how_it_was_made(tmp_path, folders, extracted, family, entry, revision, rates):
-    attributes = extract.attributes(loaded(folders[family], family), entry, "sad")
+    attributes = extract.attributes(loaded(folders[family], family), entry, "music", "sad")
     store.write(tmp_path / "a.h5", extracted, 3, attributes)
     with h5py.File(tmp_path / "a.h5") as h5:
         found = dict(h5.attrs)
@@ -337,22 +338,21 @@ def test_distances_of_real_recordings(tmp_path, shared):
     actors = {f"{i:02d}": (i - 1) % 3 for i in range(1, 7)}
     encoder = loading.load(folder, name="whisper", layers=4, window_seconds=WINDOW)
     model, extractor = short_whisper(folder), transformers.WhisperFeatureExtractor(chunk_length=WINDOW)
-    pairs: dict[str, list[str]] = {"calm": [], "angry": []}
+    paths: dict[tuple[str, int], list[str]] = {(d, state): [] for d in ("speech", "music") for state in range(5)}
     frames: dict[tuple[str, str], list[list[np.ndarray]]] = {}
     for domain, channel in (("speech", "speech"), ("music", "song")):
         found = scan(domain, {"reader": "ravdess", "root": root, "channel": channel})
-        for emotion, paths in pairs.items():
+        for emotion in ("calm", "angry"):
             some = [r for r in found if r.emotion == emotion and r.speaker in actors]
             chosen = [r for r in some if r.take == r.statement == "01"]
             assert len(chosen) == 12
             extracted = extract.extract(encoder, chosen, actors)
             for state in range(5):
-                store.write(tmp_path / f"{domain}-{emotion}-{state}.h5", extracted, state, {})
-            paths.append(str(tmp_path / f"{domain}-{emotion}-"))
+                paths[domain, state].append(write_embeddings(tmp_path, extracted, "whisper", domain, emotion, state))
             frames[domain, emotion] = [whisper_frames(model, extractor, r.path) for r in chosen]
     for state in range(5):
-        files = {e: (f"{a}{state}.h5", f"{b}{state}.h5") for e, (a, b) in pairs.items()}
-        rows, _ = fad.run(["speech", "music"], files, paired=True)
+        of_state = {d: paths[d, state] for d in ("speech", "music")}
+        rows, _ = fad.run(of_state, model="whisper", layer=state, emotions=["calm", "angry"], paired=True)
         assert [r["emotion"] for r in rows] == ["calm", "angry", "all"]
         for row in rows:
             some = ["calm", "angry"] if row["emotion"] == "all" else [row["emotion"]]

@@ -41,7 +41,7 @@ def test_means_and_moments(recordings, tmp_path):
     assert found.frames.tolist() == [68, 128, 1, 38]
     np.testing.assert_allclose(found.pooled[0, :, :80], [f.mean(axis=0) for f in frames], atol=1e-6)
     np.testing.assert_allclose(found.pooled[0, :, 80:], [f.std(axis=0) for f in frames], atol=1e-6)
-    store.write(tmp_path / "a.h5", found, 0, extract_logmel.attributes("sad"))
+    store.write(tmp_path / "a.h5", found, 0, extract_logmel.attributes("logmel", "music", "sad"))
     blocks, clips = store.read_blocks(tmp_path / "a.h5")
     assert clips == 4
     assert blocks.count.tolist() == [68 + 1 + 38, 128, 0]
@@ -58,7 +58,7 @@ def test_means_and_moments(recordings, tmp_path):
 def test_the_same_bytes_twice(recordings, tmp_path):
     for name in ("a.h5", "b.h5"):
         found = extract_logmel.extract(recordings, BLOCKS)
-        store.write(tmp_path / name, found, 0, extract_logmel.attributes("sad"))
+        store.write(tmp_path / name, found, 0, extract_logmel.attributes("logmel", "music", "sad"))
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 

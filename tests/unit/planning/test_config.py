@@ -259,7 +259,7 @@ def test_names_that_the_workflow_uses_itself(key, name, known):
     assert complaint({key: [known, name]}) == line
 
 
-@pytest.mark.parametrize("name", ["acoustic", "logmel", "probe", "all"])
+@pytest.mark.parametrize("name", ["acoustic", "frechet", "probe", "all"])
 def test_an_encoder_may_have_any_name(name):
     # each has an extraction rule of its own, named after it
     config.check(merged({"models": [name], "encoders": {name: DEFAULTS["encoders"]["mert"]}}), SCHEMA)

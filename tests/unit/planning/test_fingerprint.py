@@ -39,8 +39,8 @@ DEPENDS = {
         {"probes", "embeddings/features", "metrics", "evaluation", "report", "corpora/splits", "distances/kad"},
     ),
     "measure_kad": (
-        {"distances/kad", "distances/jackknife", "embeddings/store", "files"},
-        {"distances/fad", "probes", "embeddings/features", "evaluation", "report", "distances/ranking"},
+        {"distances/kad", "distances/jackknife", "embeddings/features", "embeddings/store", "files"},
+        {"distances/fad", "probes", "evaluation", "report", "distances/ranking"},
     ),
     "probe": (
         {"probes/run", "probes/train", "embeddings/features", "embeddings/store", "metrics", "files"},

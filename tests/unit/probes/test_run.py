@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from made_clips import SETTINGS, by_torch, clouds, cut
+from made_files import write_embeddings
 from speechsong import files
 from speechsong.embeddings import store
 from speechsong.embeddings.features import Split
 from speechsong.probes.run import run as run_probes
 
 EMOTIONS = ["calm", "sad", "angry"]
-LABELS = {"model": "tiny", "domain": "music", "layer": "02"}
+LABELS = {"model": "tiny", "domain": "music", "layer": 2}
 
 
 @pytest.fixture
@@ -20,9 +21,8 @@ def run(tmp_path):
     """Embeddings of three emotions, two splits with both domains in them, and what `probe.run` makes of these."""
     features, labels = clouds(90, 8, 3, 9, 0.7)
     clips = np.array([f"clip{i:02d}" for i in range(90)])
-    of_emotion = {}
+    paths_of = []
     for c, emotion in enumerate(EMOTIONS):
-        of_emotion[emotion] = str(tmp_path / f"{emotion}.h5")
         rows = labels == c
         n = int(rows.sum())
         whole = store.Embeddings(
@@ -33,7 +33,7 @@ def run(tmp_path):
             np.zeros((1, 1, 8)),
             np.zeros((1, 1, 36), np.float32),
         )
-        store.write(of_emotion[emotion], whole, 0, {})
+        paths_of.append(write_embeddings(tmp_path, whole, LABELS["model"], "music", emotion, int(LABELS["layer"])))
     parts = {}
     for name, seed, sizes in (("random-3", 0, (54, 18, 18)), ("speaker-12", 1, (40, 25, 25))):
         split = cut(90, sizes, seed)
@@ -43,7 +43,7 @@ def run(tmp_path):
         rows += [{"clip_id": c, "domain": "speech", "part": "train"} for c in clips]
         files.write_rows(tmp_path / f"{name}.csv", rows)
     paths = [str(tmp_path / f"{name}.csv") for name in parts]
-    table, predictions = run_probes(of_emotion, paths, SETTINGS, LABELS)
+    table, predictions = run_probes(paths_of, paths, SETTINGS, **LABELS, emotions=list(EMOTIONS))
     truth = {c: EMOTIONS[label] for c, label in zip(clips.tolist(), labels, strict=True)}
     return table, predictions, parts, truth, (features, labels, clips)
 
