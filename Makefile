@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo report test test-slow lint dag bench clean
+.PHONY: demo report test test-slow lint dag bench bench-quick clean
 
 # every package at the version that the tests ran with
 .venv/installed: pyproject.toml envs/pins.txt
@@ -18,17 +18,10 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) --configfile demo.yaml
 
-# the results folder that a run of CONFIG has
-REPORTED = $(or $(shell sed -n 's/^results: *\([^ \#]*\).*/\1/p' $(or $(CONFIG),config.yaml)),results)
-
 report: .venv/installed
-	@test -f $(REPORTED)/summary.html && $(BIN)/snakemake all --cores 1 $(if $(CONFIG),--configfile $(CONFIG)) \
-		--report $(REPORTED)/report.html --report-stylesheet workflow/report/report.css || \
-		{ echo "No report, for the results in $(REPORTED) are not complete; first run:" \
-		"snakemake --cores $(CORES) all$(if $(CONFIG), --configfile $(CONFIG))"; exit 1; }
-	@echo "Report: $(REPORTED)/report.html"
+	@$(BIN)/python workflow/make_report.py $(CONFIG)
 
-# one thread a process: the tests themselves run side by side
+# one thread per process: the tests themselves run side by side
 test test-slow: export OMP_NUM_THREADS = 1
 
 test: .venv/installed
@@ -41,6 +34,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy src bench
 	$(BIN)/snakemake --lint
 
 dag: .venv/installed
@@ -50,8 +44,14 @@ dag: .venv/installed
 	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
 	@echo "Rule graph: results/rulegraph.svg"
 
+BENCHMARKS := extraction probes distances adaptation evaluation scale
+
 bench: .venv/installed
-	for script in extraction frechet probe adapt evaluation scale; do $(BIN)/python bench/$$script.py || exit 1; done
+	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done
+
+# every benchmark to its end on very little; judges nothing
+bench-quick: .venv/installed
+	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py --quick || exit 1; done
 
 clean:
 	rm -rf .venv .snakemake results/demo data/demo build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from speechsong import files
 
@@ -20,14 +22,25 @@ RESULTS = ROOT / "results" / "bench"
 SHARED = ROOT.parent / "shared" / "data" / "ravdess-24k"
 
 
-def timed(work: Callable[[], object]) -> tuple[float, object]:
+def parse(parser: argparse.ArgumentParser, **quick: object) -> argparse.Namespace:
+    """Parse the options of a benchmark, with `--quick`, which sets those in `quick` and judges nothing."""
+    parser.add_argument(
+        "--quick", action="store_true", help="run every step once, on little; judges and writes nothing"
+    )
+    options = parser.parse_args()
+    if options.quick:
+        vars(options).update(quick)
+    return options
+
+
+def timed(work: Callable[[], object]) -> tuple[float, Any]:
     """Call `work`; return its seconds and what it returns."""
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
 
 
-def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, list[float]], dict[str, object]]:
+def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Call each of `works` in turn, `rounds` times over, so that a busy spell of the machine hits them alike.
 
     Returns
@@ -38,7 +51,7 @@ def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, lis
         What each returned the last time.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    last = {}
+    last: dict[str, Any] = {}
     for _ in range(rounds):
         for name, work in works.items():
             spent, last[name] = timed(work)
@@ -71,21 +84,24 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def write_base_encoder(folder: str | Path) -> None:
-    """Save wav2vec2-base at full size with random weights: the cost is the real one, the features mean nothing."""
+def write_base_encoder(folder: str | Path, layers: int = 12) -> None:
+    """Save wav2vec2-base with random weights, by default at full size: real cost, meaningless features."""
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     torch.manual_seed(0)
-    Wav2Vec2Model(Wav2Vec2Config()).save_pretrained(folder)
+    Wav2Vec2Model(Wav2Vec2Config(num_hidden_layers=layers)).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
 
 
 class Report:
     """Prints lines of results and keeps them for `write`."""
 
-    def __init__(self, name: str, measures: str, reference: str) -> None:
-        self.name, self.figures, self.seconds, self.facts = name, [], {}, {}
+    def __init__(self, name: str, measures: str, reference: str, quick: bool = False) -> None:
+        self.name, self.quick = name, quick
+        self.figures: list[dict] = []
+        self.seconds: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
         print(f"{name}: {measures}\nreference: {reference}")
 
     def figure(self, name: str, kind: str, value: float, sense: str, target: float) -> None:
@@ -95,15 +111,18 @@ class Report:
             {"name": name, "kind": kind, "value": value, "sense": sense, "target": target, "met": bool(met)}
         )
         shown = value if isinstance(value, int) else f"{value:.3g}"
-        print(f"{name}: {kind} {shown} (target {sense} {target:g}){'' if met else ' MISSED'}", flush=True)
+        verdict = " quick: not judged" if self.quick else "" if met else " MISSED"
+        print(f"{name}: {kind} {shown} (target {sense} {target:g}){verdict}", flush=True)
 
     def note(self, text: str) -> None:
         """Print a line that has no target."""
         print(f"  {text}", flush=True)
 
     def write(self) -> None:
-        """Print the facts and write everything to results/bench/NAME.json."""
+        """Print the facts; write everything to results/bench/NAME.json, unless it was quick."""
         print("facts: " + ", ".join(f"{key} {value}" for key, value in self.facts.items()))
+        if self.quick:
+            return
         content = {
             "figures": self.figures,
             "seconds": self.seconds,

@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import Report, alternate, peak_megabytes, scratch, speedup, timed
-from speechsong import claims, embeddings, evaluation, files, inference, kernel, ranking, splits, tables
+from common import Report, alternate, parse, peak_megabytes, scratch, speedup, timed
+from speechsong import files
+from speechsong.corpora import splits
+from speechsong.distances import kad, ranking
+from speechsong.embeddings import store
+from speechsong.evaluation import claims, comparisons, intervals, predictions, scores
+from speechsong.report import tables
 
-MODELS, DOMAINS, LAYERS = ["w2v2", "hubert", "mert"], ["speech", "music"], 13
+MODELS, DOMAINS = ["w2v2", "hubert", "mert"], ["speech", "music"]
 EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
 SPEAKERS, SEEDS, BLOCKS, WIDTH = 23, 5, 10, 768
 APPROACHES = ["baseline", "ws", "peft"]
@@ -20,31 +25,33 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="measurements of the ratio, the best counts (default 3)")
-    options = parser.parse_args()
+    parser.add_argument("--layers", type=int, default=13, help="hidden states of each encoder (default 13)")
+    options = parse(parser, rounds=1, layers=5)
     report = Report(
         "evaluation",
-        f"{len(MODELS)} models, {LAYERS} layers, 2 domains, 2 protocols, {SEEDS} seeds, {len(APPROACHES)} approaches, "
-        f"{inference.DRAWS} resamples, one process",
+        f"{len(MODELS)} models, {options.layers} layers, 2 domains, 2 protocols, {SEEDS} seeds, "
+        f"{len(APPROACHES)} approaches, {intervals.DRAWS} resamples, one process",
         "resampling the rows of the speakers drawn, for one result",
+        options.quick,
     )
     with scratch() as folder:
-        write_run(folder, np.random.default_rng(0))
+        write_run(folder, np.random.default_rng(0), options.layers)
         clips = {domain: str(folder / f"{domain}.csv") for domain in DOMAINS}
         total = 0.0
         for name, work in works(folder, clips).items():
-            seconds, _ = timed(work)
-            total += seconds
-            report.note(f"{name}: {seconds:.1f} s")
-            report.seconds[name] = seconds
+            spent, _ = timed(work)
+            total += spent
+            report.note(f"{name}: {spent:.1f} s")
+            report.seconds[name] = spent
         report.figure("all statistics", "seconds", total, "<", 180)
         report.figure("memory", "MB", peak_megabytes(), "<", 2000)
-        one = evaluation.read([str(folder / "w2v2/probe/speech/layer06.csv")], clips, [])
-        one = one[one["protocol"] == "random"]
+        some = predictions.read([str(folder / "predictions/w2v2-probe.csv")])
+        one = some[(some["protocol"] == "random") & (some["test_domain"] == "speech") & (some["layer"] == 2)]
     few = 100
     seconds, found = alternate(
-        options.rounds, ours=lambda: evaluation.measure(one, list(EMOTIONS)), reference=lambda: by_rows(one, few)
+        options.rounds, ours=lambda: scores.measure(one, list(EMOTIONS)), reference=lambda: by_rows(one, few)
     )
-    seconds["reference"] = [s * inference.DRAWS / few for s in seconds["reference"]]
+    seconds["reference"] = [s * intervals.DRAWS / few for s in seconds["reference"]]
     report.figure("intervals of one result", "ratio", speedup(seconds), ">=", 10)
     report.note(f"reference extrapolated from {few} resamples")
     accuracy = next(row for row in found["ours"] if row["metric"] == "accuracy")
@@ -62,47 +69,49 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
         for task in ("probe", "adapt")
     }
 
-    def evaluate() -> None:
-        for (model, task), some in paths.items():
-            predictions = evaluation.read(some, clips, [probes[model]] if task == "probe" else [])
-            evaluation.measure(predictions, list(EMOTIONS))
-            evaluation.confusion(predictions, list(EMOTIONS))
+    gathered = {key: str(folder / f"predictions/{'-'.join(key)}.csv") for key in paths}
 
-    def read() -> pd.DataFrame:
-        return evaluation.read([p for some in paths.values() for p in some], clips, list(probes.values()))
+    def gather() -> None:
+        for (model, task), some in paths.items():
+            table = predictions.gather(some, clips, [probes[model]] if task == "probe" else [])
+            with files.atomic(gathered[model, task]) as temporary:
+                table.to_csv(temporary, index=False)
+
+    def evaluate() -> None:
+        for path in gathered.values():
+            table = predictions.read([path])
+            scores.measure(table, list(EMOTIONS))
+            scores.confusion(table, list(EMOTIONS))
 
     def compare() -> None:
-        predictions = read()
-        found = evaluation.compare(predictions[predictions["layer"].isin(["", "selected"])])
-        files.write_rows(folder / "comparisons.csv", found)
+        files.write_rows(folder / "comparisons.csv", comparisons.compare(predictions.read([*gathered.values()])))
 
     def check() -> None:
-        some = [path for (_, task), found in paths.items() if task == "probe" for path in found]
-        predictions = evaluation.read(some, clips, list(probes.values()))
-        claims.falls(predictions, DOMAINS)
-        claims.specialists(predictions, DOMAINS)
-        claims.helps(tables.read([str(folder / "comparisons.csv")]))
-        for model in MODELS:
-            claims.closeness(*distances(folder, model))
+        fads, left_out = (pd.concat(parts) for parts in zip(*(distances(folder, m) for m in MODELS), strict=True))
+        compared = tables.read([str(folder / "comparisons.csv")])
+        claims.check(predictions.read([*gathered.values()]), fads, left_out, compared, DOMAINS, DOMAINS)
 
-    def kad() -> None:
+    def measure_kad() -> None:
+        layers = range(len(paths["w2v2", "probe"]) // len(DOMAINS))
         for _ in MODELS:
-            # all layers are as large as this one
-            files_of = {e: tuple(str(folder / f"{d}-{e}.h5") for d in DOMAINS) for e in EMOTIONS}
-            layers = {f"{layer:02d}": files_of for layer in range(LAYERS)}
-            kernel.run(DOMAINS, layers, [clips[d] for d in DOMAINS], paired=True)
+            # all encoders are as large as this one
+            of = {
+                d: [str(folder / f"bench/{d}/layer{k:02d}/{e}.h5") for k in layers for e in EMOTIONS] for d in DOMAINS
+            }
+            kad.run(of, clips, model="bench", emotions=list(EMOTIONS), paired=True)
 
     def rank() -> None:
         for model in MODELS:
             ranking.table(*distances(folder, model))
 
     return {
+        "gathering of predictions": gather,
         "metrics and confusion": evaluate,
         "comparisons": compare,
-        "leakage": lambda: evaluation.leakage(read()),
+        "leakage": lambda: comparisons.leakage(predictions.read([*gathered.values()])),
         "claims": check,
         "ranking of emotions": rank,
-        "KAD": kad,
+        "KAD": measure_kad,
     }
 
 
@@ -124,7 +133,7 @@ def by_rows(some: pd.DataFrame, draws: int) -> np.ndarray:
     return np.array(found)
 
 
-def write_run(folder: Path, rng: np.random.Generator) -> None:
+def write_run(folder: Path, rng: np.random.Generator, layers: int) -> None:
     """Write what the statistics of a run read: clips, predictions, probes and FADs, of made-up answers."""
     truth = {}
     for domain in DOMAINS:
@@ -140,8 +149,12 @@ def write_run(folder: Path, rng: np.random.Generator) -> None:
             ids = [row["clip_id"] for row in rows if row["emotion"] == emotion]
             pooled = rng.standard_normal((1, len(ids), WIDTH)).astype(np.float32)
             nothing = np.zeros((1, 1, 1)), np.zeros((1, 1, 1), np.float32)
-            made = embeddings.Embeddings(ids, np.ones(len(ids), int), pooled, np.ones(1, int), *nothing)
-            embeddings.write(folder / f"{domain}-{emotion}.h5", made, 0, {})
+            for layer in range(layers):
+                every = (np.repeat(part, layer + 1, axis=0) for part in nothing)
+                whole = np.repeat(pooled, layer + 1, axis=0)
+                made = store.Embeddings(ids, np.ones(len(ids), int), whole, np.ones(1, int), *every)
+                said = {"model": "bench", "domain": domain, "emotion": emotion}
+                store.write(folder / f"bench/{domain}/layer{layer:02d}/{emotion}.h5", made, layer, said)
     tested = {}
     for domain, seed in itertools.product(DOMAINS, range(SEEDS)):
         parts = splits.random_parts([r["clip_id"] for r in truth[domain]], [0.6, 0.2, 0.2], rng)
@@ -164,7 +177,7 @@ def write_run(folder: Path, rng: np.random.Generator) -> None:
     protocols = [(protocol, seed) for protocol in ("random", "speaker") for seed in range(SEEDS)]
     for model in MODELS:
         probes = []
-        for domain, layer in itertools.product(DOMAINS, range(LAYERS)):
+        for domain, layer in itertools.product(DOMAINS, range(layers)):
             rows = []
             for protocol, seed in protocols:
                 labels = {"model": model, "domain": domain, "layer": f"{layer:02d}", "protocol": protocol, "seed": seed}
@@ -181,7 +194,7 @@ def write_run(folder: Path, rng: np.random.Generator) -> None:
                 rows += answers(domain, protocol, seed, labels | {"test_domain": domain})
             files.write_rows(folder / f"{model}/adapt/{approach}/{protocol}-{seed}/{source}-{target}.csv", rows)
         fads, left_out = [], []
-        for layer, emotion in itertools.product(range(LAYERS), [*EMOTIONS, "all"]):
+        for layer, emotion in itertools.product(range(layers), [*EMOTIONS, "all"]):
             keys = {"model": model, "layer": layer, "emotion": emotion}
             value = rng.uniform(5, 20)
             fads.append(keys | {"fad": value, "fad_corrected": value, "std_error": 1.0, "fad_matched": value})

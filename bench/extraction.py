@@ -16,14 +16,23 @@ import soundfile
 import torch
 import transformers
 
-from common import RESULTS, SHARED, Report, alternate, peak_megabytes, scratch, speedup, write_base_encoder
-from speechsong import audio, corpora, demo, embeddings, encoders, fetch, files
+from common import RESULTS, SHARED, Report, alternate, parse, peak_megabytes, scratch, speedup, write_base_encoder
+from speechsong import files
+from speechsong.corpora import audio
+from speechsong.corpora.readers import read_ravdess, scan
+from speechsong.corpora.recordings import Recording, select, speaker_blocks
+from speechsong.corpora.zenodo import ravdess_recordings
+from speechsong.demo import voices
+from speechsong.embeddings import store
+from speechsong.embeddings.extract import attributes, extract
+from speechsong.encoders import loading
 
 THREADS, BLOCKS = 2, 10
 # here, so that it also holds in the processes that measure memory
 torch.set_num_threads(THREADS)
 transformers.utils.logging.disable_progress_bar()
-ENTRY = {"checkpoint": "wav2vec2-base, random weights", "layers": 12, "window_seconds": 30}
+ENTRY = {"checkpoint": "wav2vec2-base, random weights", "window_seconds": 30}
+LAYERS = 12
 
 
 def main() -> None:
@@ -32,26 +41,28 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=184, help="clips for ours against the bare encoder (default 184)")
     parser.add_argument("--subset", type=int, default=8, help="clips for ours against a pass a layer (default 8)")
     parser.add_argument("--memory", type=int, default=180, help="clips of the larger memory run (default 180)")
+    parser.set_defaults(layers=LAYERS, short=3000)
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
-    options = parser.parse_args()
+    options = parse(parser, clips=2, subset=2, memory=20, rounds=1, layers=1, short=60)
     report = Report(
         "extraction",
         "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
         "(layers) one encoder pass a hidden state and clip, as fadtk does; (bare) model(input_values) clip by clip, "
         "inputs in memory, nothing kept; (memory) a tenth of the clips; (a clip) its means of all states, float32",
+        options.quick,
     )
     with scratch() as folder:
         source, recordings = clips(max(options.clips, options.subset, options.memory))
         print(f"recordings: {source}", flush=True)
-        write_base_encoder(folder / "encoder")
-        encoder = load(folder / "encoder")
+        write_base_encoder(folder / "encoder", options.layers)
+        encoder = load(folder / "encoder", options.layers)
         # the first calls load code, which is not to be measured
         ours(encoder, recordings[:1], folder)
         pass_a_layer(encoder, recordings[:1], folder / "frames", states=1)
         against_layers(report, encoder, recordings[: options.subset], folder, options.rounds)
         against_bare(report, encoder, recordings[: options.clips], folder, options.rounds)
-        memory(report, folder / "encoder", recordings[: options.memory], folder)
-        memory_of_a_clip(report, folder)
+        memory(report, folder / "encoder", recordings[: options.memory], folder, options.layers)
+        memory_of_a_clip(report, folder, options.short)
         disk_of_a_tuple(report, folder)
     report.facts |= {
         "recordings": source,
@@ -61,17 +72,17 @@ def main() -> None:
     report.write()
 
 
-def clips(count: int) -> tuple[str, list[corpora.Recording]]:
+def clips(count: int) -> tuple[str, list[Recording]]:
     """List angry speech of RAVDESS, speaker by speaker, actor 18 left out; without the corpus make synthetic voices."""
     if SHARED.exists():
         entries = {d: {"reader": "ravdess", "root": str(SHARED), "channel": d} for d in ("speech", "song")}
-        found = {domain: corpora.scan(domain, entry) for domain, entry in entries.items()}
+        found = {domain: scan(domain, entry) for domain, entry in entries.items()}
         source = "RAVDESS angry speech"
     else:
-        paths = {d: [str(RESULTS / "voices" / n) for n in fetch.ravdess_recordings(d)] for d in ("speech", "song")}
-        found = {domain: corpora.read_ravdess(names, domain) for domain, names in paths.items()}
+        paths = {d: [str(RESULTS / "voices" / n) for n in ravdess_recordings(d)] for d in ("speech", "song")}
+        found = {domain: read_ravdess(names, domain) for domain, names in paths.items()}
         source = "SYNTHETIC voices of RAVDESS's lengths (../shared is absent)"
-    kept, _ = corpora.select(found, ["angry"], paired=True)
+    kept, _ = select(found, ["angry"], paired=True)
     recordings = sorted(kept["speech"], key=lambda r: (r.speaker, r.clip_id))[:count]
     for recording in recordings:
         if not SHARED.exists() and not Path(recording.path).exists():
@@ -81,35 +92,35 @@ def clips(count: int) -> tuple[str, list[corpora.Recording]]:
 
 def make_voice(path: str) -> None:
     """Write a synthetic voice that repeats itself up to a length drawn as those of RAVDESS's angry speech are."""
-    voice = demo.synthesise(path)
+    voice = voices.synthesise(path)
     rng = np.random.default_rng(int(Path(path).stem.replace("-", "")))
     seconds = np.clip(rng.normal(3.87, 0.38), 2.9, 5.3)
     with files.atomic(path) as temporary:
-        soundfile.write(temporary, np.resize(voice, round(seconds * demo.SAMPLE_RATE)), demo.SAMPLE_RATE)
+        soundfile.write(temporary, np.resize(voice, round(seconds * voices.SAMPLE_RATE)), voices.SAMPLE_RATE)
 
 
-def load(checkpoint: Path, layers: int = ENTRY["layers"]) -> encoders.Encoder:
+def load(checkpoint: Path, layers: int) -> loading.Encoder:
     """Load the encoder as the workflow does."""
-    return encoders.load(checkpoint, name="bench", layers=layers, window_seconds=ENTRY["window_seconds"])
+    return loading.load_entry(checkpoint, "bench", ENTRY | {"layers": layers}, "cpu")
 
 
-def ours(encoder: encoders.Encoder, recordings: list, folder: Path, block_of: dict[str, int] | None = None):
+def ours(encoder: loading.Encoder, recordings: list, folder: Path, block_of: dict[str, int] | None = None):
     """Do what a job of the workflow does, and write its files."""
-    block_of = block_of or corpora.speaker_blocks({r.speaker for r in recordings}, BLOCKS)
-    result = embeddings.extract(encoder, recordings, block_of)
-    attributes = embeddings.attributes(encoder, ENTRY, "angry")
+    block_of = block_of or speaker_blocks({r.speaker for r in recordings}, BLOCKS)
+    result = extract(encoder, recordings, block_of)
+    said = attributes(encoder, ENTRY, "speech", "angry")
     for state in range(encoder.layers + 1):
-        embeddings.write(folder / f"layer{state:02d}" / "angry.h5", result, state, attributes)
+        store.write(folder / f"layer{state:02d}" / "angry.h5", result, state, said)
     return result
 
 
-def waveforms(encoder: encoders.Encoder, path: str) -> torch.Tensor:
+def waveforms(encoder: loading.Encoder, path: str) -> torch.Tensor:
     """Read a clip and normalise it with the feature extractor: the encoder's input."""
     samples = audio.load(path, encoder.rate)
     return encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="pt").input_values
 
 
-def pass_a_layer(encoder: encoders.Encoder, recordings: list, folder: Path, states: int) -> None:
+def pass_a_layer(encoder: loading.Encoder, recordings: list, folder: Path, states: int) -> None:
     """Encode every clip once for every hidden state and store the frames as .npy, as fadtk does."""
     for state in range(states):
         for recording in recordings:
@@ -120,7 +131,7 @@ def pass_a_layer(encoder: encoders.Encoder, recordings: list, folder: Path, stat
             np.save(path, out.hidden_states[state][0].numpy())
 
 
-def against_layers(report: Report, encoder: encoders.Encoder, recordings: list, folder: Path, rounds: int) -> None:
+def against_layers(report: Report, encoder: loading.Encoder, recordings: list, folder: Path, rounds: int) -> None:
     """Compare with one pass a layer; the clips are of one speaker, or few, hence few blocks with many clips each."""
     frames = folder / "frames"
     seconds, results = alternate(
@@ -141,7 +152,7 @@ def against_layers(report: Report, encoder: encoders.Encoder, recordings: list, 
     )
 
 
-def against_bare(report: Report, encoder: encoders.Encoder, recordings: list, folder: Path, rounds: int) -> None:
+def against_bare(report: Report, encoder: loading.Encoder, recordings: list, folder: Path, rounds: int) -> None:
     """Compare with the encoder alone."""
     inputs = [waveforms(encoder, r.path) for r in recordings]
 
@@ -161,17 +172,17 @@ def against_bare(report: Report, encoder: encoders.Encoder, recordings: list, fo
     )
 
 
-def memory(report: Report, checkpoint: Path, recordings: list, folder: Path) -> None:
+def memory(report: Report, checkpoint: Path, recordings: list, folder: Path, layers: int) -> None:
     """Compare the peak memory of fresh processes that extract few and many clips into the same number of blocks."""
-    block_of = corpora.speaker_blocks({r.speaker for r in recordings}, BLOCKS)
+    block_of = speaker_blocks({r.speaker for r in recordings}, BLOCKS)
     tenth = recordings[::10]  # all blocks have clips in both
-    few, many = (_in_fresh_process(checkpoint, some, folder, block_of) for some in (tenth, recordings))
+    few, many = (_in_fresh_process(checkpoint, some, folder, block_of, layers) for some in (tenth, recordings))
     report.seconds["peak MB"] = {str(len(tenth)): few, str(len(recordings)): many}
     report.figure("memory", "ratio", many / few, "<=", 1.15)
     report.note(f"peak {few:.0f} MB for {len(tenth)} clips, {many:.0f} MB for {len(recordings)}")
 
 
-def memory_of_a_clip(report: Report, folder: Path) -> None:
+def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
     """Measure what each of thousands of clips adds, by many very short ones through a small encoder."""
     model = transformers.Wav2Vec2Config(
         hidden_size=256,
@@ -185,8 +196,8 @@ def memory_of_a_clip(report: Report, folder: Path) -> None:
     transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder / "small")
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 400)
     soundfile.write(folder / "short.wav", noise, 16000)
-    one = corpora.Recording("", str(folder / "short.wav"), "angry", "")
-    counts, means = (300, 3000), 5 * 256 * 4 / 1000
+    one = Recording("", str(folder / "short.wav"), "angry", "")
+    counts, means = (most // 10, most), 5 * 256 * 4 / 1000
     few, many = (
         _in_fresh_process(
             folder / "small",
@@ -214,8 +225,8 @@ def disk_of_a_tuple(report: Report, folder: Path) -> None:
         scatter = rng.standard_normal((1, BLOCKS, d * (d + 1) // 2), dtype=np.float32)
         means = rng.standard_normal((1, n, d), dtype=np.float32)
         names = [f"03-01-05-01-01-01-{i:05}" for i in range(n)]
-        result = embeddings.Embeddings(names, np.ones(n, dtype=np.int64), means, *moments, scatter)
-        embeddings.write(folder / f"{n}.h5", result, 0, {})
+        result = store.Embeddings(names, np.ones(n, dtype=np.int64), means, *moments, scatter)
+        store.write(folder / f"{n}.h5", result, 0, {})
         sizes.append((folder / f"{n}.h5").stat().st_size)
     each = (sizes[1] - sizes[0]) / (9 * count)
     report.facts["bytes of a layer"] = {str(n): size for n, size in zip((count, 10 * count), sizes, strict=True)}
@@ -230,7 +241,7 @@ def _in_fresh_process(*arguments) -> float:
         return pool.submit(_peak, *arguments).result()
 
 
-def _peak(checkpoint: Path, recordings: list, folder: Path, block_of: dict, layers: int = ENTRY["layers"]) -> float:
+def _peak(checkpoint: Path, recordings: list, folder: Path, block_of: dict, layers: int) -> float:
     ours(load(checkpoint, layers), recordings, folder, block_of)
     return peak_megabytes()
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import yaml
 
-from common import ROOT, Report, scratch
-from speechsong import fetch, files
+from common import ROOT, Report, parse, scratch
+from speechsong import files
+from speechsong.corpora.zenodo import ravdess_recordings
+from speechsong.encoders.hub import hub_folder
 
-CONFIG = {
+CONFIG: dict = {
     "domains": ["a", "b"],
     "speakers": "independent",
     "device": "cpu",
@@ -26,11 +29,12 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="how many of the sizes, from the smallest")
-    options = parser.parse_args()
+    options = parse(parser, sizes=1)
     report = Report(
         "scale",
         "`snakemake -n all` from nothing: processor seconds, memory and jobs; and of the paper's config, finished",
         "the time for a file at the size before the largest",
+        options.quick,
     )
     per_file = []
     with scratch() as folder:
@@ -46,7 +50,7 @@ def main() -> None:
             report.seconds[name] = {"processor": seconds, "wall": wall}
         if len(per_file) > 1:
             report.figure("growth: a file at the largest size", "ratio", per_file[-1] / per_file[-2], "<=", 1.2)
-        report.seconds["no-op"] = no_op(folder / "paper")
+        report.seconds["no-op"] = no_op(folder / "paper", 1 if options.quick else 3)
         report.figure("no-op of the paper's config", "s", min(report.seconds["no-op"]), "<", 3)
     report.facts |= {"python": sys.version.split()[0]}
     report.write()
@@ -87,16 +91,16 @@ def plan(folder: Path, encoders: int, layers: int, emotions: int, recordings: in
     return seconds, wall, megabytes, jobs, tuples + recordings * len(config["domains"])
 
 
-def no_op(folder: Path) -> list[float]:
-    """Return the wall seconds of three plans of the paper's experiment where all is done, by empty files."""
+def no_op(folder: Path, rounds: int) -> list[float]:
+    """Return the wall seconds of plans of the paper's experiment where all is done, by empty files."""
     for channel in ("speech", "song"):
-        for name in fetch.ravdess_recordings(channel):
+        for name in ravdess_recordings(channel):
             path = folder / "data/ravdess" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     for encoder in yaml.safe_load((ROOT / "config.yaml").read_text())["encoders"].values():
         if "revision" in encoder:
-            place = fetch.hub_folder(folder / "data/encoders", encoder["checkpoint"], encoder["revision"])
+            place = hub_folder(folder / "data/encoders", encoder["checkpoint"], encoder["revision"])
             place.mkdir(parents=True, exist_ok=True)
             (place / "config.json").write_text("{}")
     here = ["all", "--directory", str(folder)]
@@ -109,7 +113,7 @@ def no_op(folder: Path) -> list[float]:
     # the settings and the code of every file, as a run remembers them
     snakemake("--touch", *here)
     seconds = []
-    for _ in range(3):
+    for _ in range(rounds):
         start = time.perf_counter()
         text = snakemake("-n", *here)
         seconds.append(time.perf_counter() - start)
@@ -121,16 +125,16 @@ def no_op(folder: Path) -> list[float]:
 def snakemake(*arguments: str) -> str:
     """Run Snakemake in a process of its own; return what it says."""
     command = [sys.executable, "-c", MEASURED, *arguments, "--cores", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    path = {"PYTHONPATH": str(ROOT / "bench")}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | path, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
     return done.stdout + done.stderr
 
 
 # Snakemake in a process of its own, which says at the end how much memory it took
-MEASURED = f"""
-import sys, time
-sys.path.insert(0, {str(ROOT / "bench")!r})
+MEASURED = """
+import time
 from common import peak_megabytes
 from snakemake.cli import main
 try:

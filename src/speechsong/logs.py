@@ -28,7 +28,10 @@ def reporting(logfile: str | Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # several jobs write to one terminal: the time tells their lines apart
     formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, mode="w", encoding="utf-8")]
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(sys.stderr),
+        logging.FileHandler(path, mode="w", encoding="utf-8"),
+    ]
     for handler in handlers:
         handler.setFormatter(formatter)
         log.addHandler(handler)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     return parameters, description
 
 
-def _check_types(path: Path, prefix: str, values: object, wanted: dict[str, tuple[type, ...]]) -> None:
+def _check_types(path: Path, prefix: str, values: object, wanted: Mapping[str, tuple[type, ...]]) -> None:
     if not isinstance(values, dict):
         raise UserError(f"{path}: is not a JSON object; {_RETRAIN}")
     missing = [prefix + key for key in wanted if key not in values]
@@ -160,7 +161,7 @@ def check_shapes(path: str | Path, parameters: dict, wanted: dict) -> None:
 
 def count(parameters: dict) -> dict[str, int]:
     """Count the numbers in each of `PARTS`; `parameters` maps names to anything with a shape."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for name, parameter in parameters.items():
         counts[name.split(".")[0]] += int(np.prod(parameter.shape))
     return {part: counts[part] for part in PARTS}

@@ -117,7 +117,7 @@ def recorded_domains(
         # all the memory is for the domain that is trained on: the other one is tested only once
         inputs = Fronts(encoder, [r.path for r in listed], limit if name == stage.domains[0] else 0)
         answers = np.array([stage.emotions.index(r.emotion) for r in listed])
-        maker = {"family": encoder.family, "weights": encoder.weights}
+        maker: dict[str, str | None] = {"family": encoder.family, "weights": encoder.weights}
         domains[name] = _domain(stage, name, [r.clip_id for r in listed], answers, inputs, maker)
     return domains
 
@@ -142,4 +142,5 @@ def _domain(
                     f"{stage.split}: domain `{name}` has no clip of `{emotion}` in its {part} part; add recordings, "
                     "leave the emotion out of `emotions`, or change `split`"
                 )
-    return Domain(clips, answers, Split(*by_name, stage.seed), inputs, maker)
+    train, validation, test = by_name
+    return Domain(clips, answers, Split(train, validation, test, stage.seed), inputs, maker)

@@ -173,7 +173,9 @@ def load(model: nn.Module, parameters: dict[str, np.ndarray]) -> None:
 
 def linear_learner(stage: Stage, domains: dict[str, Domain]) -> Learner:
     """Make the learner of baseline or ws, at its initial weights."""
-    width = domains[stage.domains[0]].inputs.shape[-1]
+    means = domains[stage.domains[0]].inputs
+    assert isinstance(means, np.ndarray)
+    width = means.shape[-1]
     layers = len(stage.layers) if stage.approach == "ws" else None
     return Learner(LinearClassifier(width, len(stage.emotions), layers, stage.seed), stage.training)
 

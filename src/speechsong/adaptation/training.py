@@ -212,7 +212,7 @@ def run(
     state = Path(state)
     domain = domains[stage.domains[0]]
     if stage.start is not None:
-        _load_stage_one(stage, domain, learner)
+        _load_stage_one(stage.start, stage, domain, learner)
     description = stage.describe()
     identity = hashlib.sha256(json.dumps([description, stamps]).encode()).hexdigest()
     progress = fit(learner, domain, stage.training, (stage.seed, stage.number), state, identity)
@@ -240,16 +240,16 @@ def run(
     state.unlink(missing_ok=True)
 
 
-def _load_stage_one(stage: Stage, domain: Domain, learner: Learner) -> None:
-    parameters, description = checkpoints.read(stage.start)
+def _load_stage_one(start: str, stage: Stage, domain: Domain, learner: Learner) -> None:
+    parameters, description = checkpoints.read(start)
     wanted = {
         "encoder": checkpoints.encoder_identity(stage.encoder),
         "weights": domain.maker["weights"],
         "emotions": list(stage.emotions),
         "approach": stage.approach,
     }
-    checkpoints.check(stage.start, description, wanted)
-    checkpoints.check_shapes(stage.start, parameters, learner.model.trained())
+    checkpoints.check(start, description, wanted)
+    checkpoints.check_shapes(start, parameters, learner.model.trained())
     learner.load(parameters)
 
 

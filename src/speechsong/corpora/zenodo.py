@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from speechsong.corpora.download import BLOCK, Unavailable, digest, download, one_line, put, writing
 from speechsong.corpora.readers import CHANNELS, EMOTIONS
@@ -103,8 +104,8 @@ def unpack(archive_path: str | Path, root: str | Path, names: Sequence[str]) -> 
         with zipfile.ZipFile(archive_path) as archive:
             _check_members(archive.infolist(), archive_path)
             held = set(archive.namelist())
-            members = {name: next((m for m in (name, name.partition("/")[2]) if m in held), None) for name in names}
-            missing = [name for name, member in members.items() if member is None]
+            members = {name: m for name in names for m in (name.partition("/")[2], name) if m in held}
+            missing = [name for name in names if name not in members]
             if missing:
                 first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
                 raise UserError(f"{archive_path}: {len(missing)} of {len(names)} files are missing ({first}); {remedy}")
@@ -142,7 +143,7 @@ def _check_members(members: list[zipfile.ZipInfo], archive_path: Path) -> None:
         )
 
 
-def _write(path: Path, source: zipfile.ZipExtFile) -> None:
+def _write(path: Path, source: IO[bytes]) -> None:
     # not the name of a recording, in case it is left behind
     temporary = path.with_name(path.name + ".part")
     with writing(path):

@@ -155,11 +155,11 @@ def estimate(a: Blocks, b: Blocks, *, paired: bool) -> Estimate:
     """
     whole_a, whole_b = a.merge(), b.merge()
     distance = frechet(whole_a, whole_b)
-    sides = [None] if paired else [0, 1]
+    sides: list[int | None] = [None] if paired else [0, 1]
     left_out: list[LeftOut] = []
     corrected, variance = distance.fad, 0.0
     for side in sides:
-        sizes = a.count + b.count if paired else (a, b)[side].count
+        sizes = a.count + b.count if side is None else (a, b)[side].count
         used = np.flatnonzero(sizes)
         values = []
         for j in used:
@@ -220,7 +220,7 @@ def run(
         share = min(sizes.values()) / sizes[emotion]
         of_share = estimated.distance.fad
         if share < 1:
-            of_share = scale.matched(fad_or_nan, *parts, share, orders[0], paired=paired)
+            of_share = scale.matched(fad_or_nan, parts[0], parts[1], share, orders[0], paired=paired)
         within_a, within_b, across = scale.halves(fad_or_nan, a, b, orders)
         rows.append(
             {

@@ -158,7 +158,7 @@ def _estimates(values: np.ndarray, sides: list[_Side]) -> tuple[np.ndarray, np.n
         for layer, emotion in np.ndindex(values.shape):
             used = side.sizes[:, emotion] > 0
             value = values[layer, emotion]
-            own, error = jackknife(value, side.values[used, layer, emotion], side.sizes[used, emotion])
+            own, error = jackknife(float(value), side.values[used, layer, emotion], side.sizes[used, emotion])
             corrected[layer, emotion] += own - value
             variance[layer, emotion] += error
     return corrected, np.sqrt(variance)

@@ -99,7 +99,7 @@ def matched(
     float
         Mean of the two draws; NaN if one of them is.
     """
-    counts = [sum(part.count for part in parts) for parts in (a, b)]
+    counts = [np.sum([part.count for part in parts], axis=0) for parts in (a, b)]
     if paired:
         counts = [counts[0] + counts[1]] * 2
     used = [blocks[count[blocks] > 0] for blocks, count in zip(order, counts, strict=True)]

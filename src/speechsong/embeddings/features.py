@@ -92,4 +92,5 @@ def read_split(path: str, domain: str, row_of: dict[str, int], seed: int) -> Spl
     for row in files.read_rows(path):
         if row["domain"] == domain:
             rows[row["part"]].append(row_of[row["clip_id"]])
-    return Split(*(np.array(sorted(rows[part])) for part in rows), seed)
+    train, validation, test = (np.array(sorted(part)) for part in rows.values())
+    return Split(train, validation, test, seed)

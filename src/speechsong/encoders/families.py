@@ -7,6 +7,7 @@ convolves log-mel spectra.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Family:
     ends_in_norm: bool = False
     shares_bias: bool = False
     reads_bare_weights: bool = False
-    plain: dict[str, object] = field(default_factory=dict)
+    plain: dict[str, Any] = field(default_factory=dict)
 
 
 # by the `model_type` of config.json

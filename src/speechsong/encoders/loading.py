@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -68,7 +69,7 @@ class Encoder:
     name: str
     family: str
     model: nn.Module
-    extractor: object
+    extractor: Any
     rate: int
     hop: int
     least: int
@@ -238,7 +239,7 @@ def _read_settings(folder: Path, key: str) -> dict:
         raise UserError(f"{path}: not valid JSON ({error}); fetch the checkpoint again") from error
 
 
-def _make_config(folder: Path, kind: Family, settings: dict, key: str) -> object:
+def _make_config(folder: Path, kind: Family, settings: dict, key: str) -> Any:
     config_class = getattr(_transformers(), f"{kind.prefix}Config")
     if not kind.plain:
         return config_class.from_pretrained(folder)
@@ -252,7 +253,7 @@ def _make_config(folder: Path, kind: Family, settings: dict, key: str) -> object
     return config_class.from_dict({option: value for option, value in settings.items() if option not in foreign})
 
 
-def _random_model(kind: Family, config: object) -> nn.Module:
+def _random_model(kind: Family, config: Any) -> nn.Module:
     model_class = getattr(_transformers(), f"{kind.prefix}Model")
     with torch.random.fork_rng(devices=[]):
         # not torch.manual_seed, which would also seed a GPU and leave it so
@@ -260,7 +261,7 @@ def _random_model(kind: Family, config: object) -> nn.Module:
         return model_class(config)
 
 
-def _pretrained_model(folder: Path, kind: Family, config: object, key: str) -> nn.Module:
+def _pretrained_model(folder: Path, kind: Family, config: Any, key: str) -> nn.Module:
     model_class = getattr(_transformers(), f"{kind.prefix}Model")
     try:
         model, report = model_class.from_pretrained(
@@ -321,7 +322,7 @@ def _fold_norms(model: nn.Module) -> None:
             remove_parametrizations(module, "weight")
 
 
-def _frame_sizes(kind: Family, config: object, extractor: object) -> tuple[int, int]:
+def _frame_sizes(kind: Family, config: Any, extractor: Any) -> tuple[int, int]:
     """Return how many samples lie between two frames, and how many the first frame needs."""
     if kind.reads_spectra:
         # the second convolution skips every other column of the spectrum
@@ -332,7 +333,7 @@ def _frame_sizes(kind: Family, config: object, extractor: object) -> tuple[int, 
     return math.prod(config.conv_stride), least
 
 
-def _cut_positions(model: nn.Module, extractor: object, window: int, hop: int, key: str) -> int:
+def _cut_positions(model: nn.Module, extractor: Any, window: int, hop: int, key: str) -> int:
     """Cut the table of positions, and what the extractor pads to, to a window; return its whole frames in samples."""
     frames, longest, rate = window // hop, model.config.max_source_positions, extractor.sampling_rate
     if not 0 < frames <= longest:

@@ -307,7 +307,7 @@ def helps(comparisons: pd.DataFrame) -> list[dict]:
                 verdict = "holds"
             elif not harmful.empty:
                 verdict, least = "does not hold", harmful.loc[harmful["difference"].idxmin()]
-            number = tuple(float(least[c]) for c in ("difference", "difference_low", "difference_high"))
+            number = (float(least["difference"]), float(least["difference_low"]), float(least["difference_high"]))
             above = int((differences["difference"] > 0).sum())
             meaning = (
                 f"{'smallest' if harmful.empty else 'refuting'} difference in accuracy, in points; "

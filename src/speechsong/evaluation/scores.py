@@ -12,6 +12,8 @@ that go into a table of their own are in % (`percent`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -43,12 +45,13 @@ def count(answers: pd.DataFrame, speakers: list[str], emotions: list[str]) -> tu
     cell = row * len(emotions) + column
     right = (answers["true"] == answers["predicted"]).to_numpy()
     shape = (len(speakers), len(emotions))
-    return tuple(
+    correct, every = (
         np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(float) for cells in (cell[right], cell)
     )
+    return correct, every
 
 
-def accuracy(right: np.ndarray, total: np.ndarray) -> np.ndarray:
+def accuracy(right: Any, total: Any) -> Any:
     """Compute accuracies from counts of clips.
 
     Parameters

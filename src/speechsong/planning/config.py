@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.exceptions import best_match
 from jsonschema.validators import extend
 
 from speechsong.errors import UserError, closest
@@ -86,7 +87,7 @@ def _validate(value: object, part: dict, schema: dict, where: str) -> None:
         raise UserError(_line(error, where))
 
 
-def _line(error: ValidationError, where: str) -> str:
+def _line(error: Any, where: str) -> str:
     path = ".".join(p for p in [where, *map(str, error.absolute_path)] if p)
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))

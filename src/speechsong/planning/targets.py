@@ -26,8 +26,8 @@ def approaches(config: dict, model: str) -> list[str]:
 
 def directions(domains: list[str]) -> dict[str, tuple[str, str | None]]:
     """Give source and target of every stage by its name; the target is None in stage one."""
-    two = {f"{source}-{target}": (source, target) for source in domains for target in domains}
-    return {source: (source, None) for source in domains} | two
+    stages: dict[str, tuple[str, str | None]] = {source: (source, None) for source in domains}
+    return stages | {f"{source}-{target}": (source, target) for source in domains for target in domains}
 
 
 def stages(config: dict, model: str) -> list[str]:

@@ -19,9 +19,11 @@ import pandas as pd
 from speechsong import files
 
 # in columns of names nothing is missing: an emotion may be called "none"
-_NAMES = ("model", "approach", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric")
-_NAMES += ("true", "predicted")
-_TYPES = dict.fromkeys(_NAMES, str) | {"layer": "Int64"}
+_NAMES = (
+    *("model", "approach", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric"),
+    *("true", "predicted"),
+)
+_TYPES = {**dict.fromkeys(_NAMES, str), "layer": "Int64"}
 
 # what LaTeX takes for something else, wherever it stands
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
@@ -178,7 +180,7 @@ def _latex(table: pd.DataFrame, bold: Set[tuple[int, str]], notice: str) -> str:
 
 
 def _latex_text(text: str) -> str:
-    return text.translate(str.maketrans(_LATEX))
+    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def _latex_numbers(text: str) -> str:

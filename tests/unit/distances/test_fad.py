@@ -12,28 +12,17 @@ from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 from scipy.stats import t as student
 
+from made_blocks import as_blocks, cut, frames, plain, random
 from made_files import write_embeddings
-from speechsong.distances import fad
-from speechsong.distances import scale as scales
+from speechsong.distances import fad, scale
 from speechsong.embeddings import store
-from speechsong.embeddings.moments import Blocks, Moments, of_frames, pack, unpack
+from speechsong.embeddings.moments import Moments, of_frames, pack, unpack
 from speechsong.errors import UserError
-
-
-def random(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def with_covariance(covariance: np.ndarray, count: int = 1000, mean: np.ndarray | None = None) -> Moments:
     covariance = np.atleast_2d(np.asarray(covariance, dtype=float))
     return Moments(count, np.zeros(len(covariance)) if mean is None else np.asarray(mean), covariance * (count - 1))
-
-
-def frames(n: int, d: int, seed: int, mean: float = 0.0) -> np.ndarray:
-    """Correlated frames whose directions differ in size, as hidden states' do."""
-    rng = random(seed)
-    mix = rng.standard_normal((d, d)) * np.geomspace(3, 0.1, d)[:, None]
-    return rng.standard_normal((n, d)) @ mix + mean
 
 
 def stored(m: Moments) -> Moments:
@@ -49,15 +38,6 @@ def nuclear(x: np.ndarray, y: np.ndarray) -> float:
     """Trace of the root from centred frames, without any covariance: their nuclear norm."""
     x, y = ((z - z.mean(axis=0)) / np.sqrt(len(z) - 1) for z in (x, y))
     return np.linalg.svd(x @ y.T, compute_uv=False).sum()
-
-
-def plain(x: np.ndarray, y: np.ndarray) -> float:
-    """FAD from frames by NumPy's covariance and the eigenvalues of S_a^(1/2) S_b S_a^(1/2)."""
-    s, t = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
-    values, vectors = np.linalg.eigh(s)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    trace = np.sqrt(np.linalg.eigvalsh(root @ t @ root).clip(0)).sum()
-    return ((x.mean(axis=0) - y.mean(axis=0)) ** 2).sum() + np.trace(s) + np.trace(t) - 2 * trace
 
 
 # --- closed forms
@@ -76,10 +56,10 @@ def test_equal_sets(count):
 def test_one_dimension(mean_a, mean_b, sd_a, sd_b):
     a, b = with_covariance(sd_a**2, mean=[mean_a]), with_covariance(sd_b**2, mean=[mean_b])
     found = fad.frechet(a, b)
-    scale = sd_a**2 + sd_b**2
+    size = sd_a**2 + sd_b**2
     assert found.mean_term == pytest.approx((mean_a - mean_b) ** 2)
-    assert found.covariance_term == pytest.approx((sd_a - sd_b) ** 2, abs=1e-13 * scale)
-    assert found.fad == pytest.approx((mean_a - mean_b) ** 2 + (sd_a - sd_b) ** 2, abs=1e-13 * scale)
+    assert found.covariance_term == pytest.approx((sd_a - sd_b) ** 2, abs=1e-13 * size)
+    assert found.fad == pytest.approx((mean_a - mean_b) ** 2 + (sd_a - sd_b) ** 2, abs=1e-13 * size)
 
 
 @pytest.mark.parametrize("count", [1000, 8], ids=["full rank", "few frames"])
@@ -261,19 +241,6 @@ def test_factor_leaves_out_what_lies_beyond_the_rank():
 # --- estimates from blocks, against the frames
 
 
-def as_blocks(parts: list[np.ndarray]) -> Blocks:
-    width = parts[0].shape[1]
-    empty = Moments(0, np.zeros(width), np.zeros((width, width)))
-    found = [of_frames(p) if len(p) else empty for p in parts]
-    return Blocks(*(np.array([getattr(m, k) for m in found]) for k in ("count", "mean", "scatter")))
-
-
-def cut(sizes: list[int], d: int, seed: int, mean: float = 0.0) -> list[np.ndarray]:
-    """Blocks of frames with a mean of their own, as speakers have."""
-    rng = random(seed)
-    return [frames(n, d, seed) + rng.standard_normal(d) + mean for n in sizes]
-
-
 def by_hand(value: float, left_out: list[float], sizes: list[int]) -> tuple[float, float]:
     """Delete-m_j jackknife of Busing et al. (1999), as printed there."""
     n, g = sum(sizes), len(sizes)
@@ -386,12 +353,12 @@ def test_too_few_frames(tmp_path, sizes):
 def test_correction_comes_nearer_to_the_truth(count, paired, apart):
     d, blocks, runs = 12, 8, 60
     rng = random(0)
-    scale = np.linspace(0.5, 1.5, d)
-    truth = d * apart**2 + (scale**2 * (1 - 1 / 1.2) ** 2).sum()
+    spread = np.linspace(0.5, 1.5, d)
+    truth = d * apart**2 + (spread**2 * (1 - 1 / 1.2) ** 2).sum()
     values, corrected = [], []
     for _ in range(runs):
-        a = rng.standard_normal((blocks, count, d)) * scale
-        b = rng.standard_normal((blocks, count, d)) * scale / 1.2 + apart
+        a = rng.standard_normal((blocks, count, d)) * spread
+        b = rng.standard_normal((blocks, count, d)) * spread / 1.2 + apart
         found = fad.estimate(as_blocks(list(a)), as_blocks(list(b)), paired=paired)
         values.append(found.distance.fad)
         corrected.append(found.corrected)
@@ -449,126 +416,6 @@ def test_corrected_is_nearer_to_the_truth_and_its_interval_holds_it(speakers, sa
     assert corrected.std() == pytest.approx(np.sqrt(np.mean(errors**2)), rel=0.2)
 
 
-def test_halves_of_equal_distributions_are_as_far_within_as_across():
-    rng = random(6)
-    found = []
-    for _ in range(40):
-        a, b = (as_blocks(list(rng.standard_normal((8, 30, 5)))) for _ in range(2))
-        found.append(
-            (
-                *scales.halves(fad.fad_or_nan, a, b, scales.orders(8, 8, paired=True)),
-                fad.frechet(a.merge(), b.merge()).fad,
-            )
-        )
-    within_a, within_b, across, whole = np.mean(found, axis=0)
-    assert within_a == pytest.approx(within_b, rel=0.15)
-    assert across == pytest.approx(within_a, rel=0.15)
-    # halves have half the frames, and the bias goes by one over them
-    assert across == pytest.approx(2 * whole, rel=0.2)
-
-
-def test_matched_sizes_take_the_advantage_of_more_clips_away():
-    rng = random(7)
-    few, many, cut_down = [], [], []
-    for _ in range(60):
-        sides = [rng.standard_normal((10, 12, 8)) * (1 + side) for side in range(2)]
-        halved = [as_blocks(list(rng.standard_normal((10, 6, 8)) * (1 + side))) for side in range(2)]
-        a, b = (as_blocks(list(side)) for side in sides)
-        few.append(fad.frechet(*(side.merge() for side in halved)).fad)
-        many.append(fad.frechet(a.merge(), b.merge()).fad)
-        cut_down.append(
-            scales.matched(fad.fad_or_nan, [a], [b], 0.5, scales.orders(10, 10, paired=True)[0], paired=True)
-        )
-    apart = np.mean(few) - np.mean(many)
-    assert apart > 3 * np.std(few) / np.sqrt(60)
-    assert abs(np.mean(few) - np.mean(cut_down)) < 0.4 * apart
-
-
-# --- halves and matched sizes, against the frames
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_orders(paired):
-    drawn = scales.orders(10, 10 if paired else 7, paired=paired)
-    assert len(drawn) == scales.HALVINGS
-    for a, b in drawn:
-        assert sorted(a) == list(range(10))
-        assert sorted(b) == list(range(len(b)))
-        assert not paired or (a == b).all()
-    halvings = {frozenset([frozenset(a[:5].tolist()), frozenset(a[5:].tolist())]) for a, _ in drawn}
-    assert len(halvings) == scales.HALVINGS
-    again = scales.orders(10, 10 if paired else 7, paired=paired)
-    np.testing.assert_array_equal(np.concatenate([x for pair in drawn for x in pair]), np.concatenate(sum(again, ())))
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_halves_by_hand(paired):
-    a = cut([9, 8, 12, 7], 5, 0)
-    b = cut([6, 11, 9, 8] if paired else [6, 11, 9], 5, 1, 0.5)
-    drawn = scales.orders(4, len(b), paired=paired)
-    found = scales.halves(fad.fad_or_nan, as_blocks(a), as_blocks(b), drawn)
-
-    def halves(parts, order):
-        middle = (len(order) + 1) // 2
-        return [np.concatenate([parts[j] for j in half]) for half in (order[:middle], order[middle:])]
-
-    pairs = [(halves(a, one), halves(b, other)) for one, other in drawn]
-    assert found[0] == pytest.approx(np.mean([plain(*x) for x, _ in pairs]), rel=1e-6)
-    assert found[1] == pytest.approx(np.mean([plain(*y) for _, y in pairs]), rel=1e-6)
-    assert found[2] == pytest.approx(np.mean([(plain(x[0], y[1]) + plain(x[1], y[0])) / 2 for x, y in pairs]), rel=1e-6)
-
-
-def test_paired_halves_across_are_of_different_people():
-    # a person's frames are the same in both domains, and far from everybody else's: equal people would be near
-    parts = [x + 100 * j for j, x in enumerate(cut([9, 8, 12, 7], 3, 0))]
-    blocks = as_blocks(parts)
-    within, same, across = scales.halves(fad.fad_or_nan, blocks, blocks, scales.orders(4, 4, paired=True))
-    assert within == pytest.approx(same)
-    assert across == pytest.approx(within)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("sizes", "count"), [([9], 1), ([9, 0], 2), ([9, 1], 2), ([0, 0, 9, 0], 4)])
-def test_too_little_for_halves(sizes, count):
-    a, b = as_blocks(cut(sizes, 3, 0)), as_blocks(cut(sizes, 3, 1))
-    assert np.isnan(scales.halves(fad.fad_or_nan, a, b, scales.orders(count, count, paired=True))).all()
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_matched_by_hand(paired):
-    a = cut([9, 8, 0, 7, 10], 4, 0)
-    b = cut([6, 11, 0, 8, 9] if paired else [6, 11, 9], 4, 1, 0.5)
-    one, other = (order := scales.orders(5, len(b), paired=paired)[0])
-    found = scales.matched(fad.fad_or_nan, [as_blocks(a)], [as_blocks(b)], 0.5, order, paired=paired)
-    one, other = ([j for j in o if len(parts[j])] for o, parts in ((one, a), (other, b)))
-    k, m = 2, 2  # half of 4 blocks with frames; half of 3, 1.5, is 2
-    wanted = [
-        plain(np.concatenate([a[j] for j in x]), np.concatenate([b[j] for j in y]))
-        for x, y in ((one[:k], other[:m]), (one[-k:], other[-m:]))
-    ]
-    assert found == pytest.approx(np.mean(wanted), rel=1e-6)
-
-
-def test_emotions_together_take_turns():
-    # three emotions of two blocks each; a third of all is two blocks, of different people and emotions
-    sets = [[cut([5, 6], 3, 10 * e + side, e) for e in range(3)] for side in range(2)]
-    order = (np.array([1, 0]), np.array([1, 0]))
-    found = scales.matched(fad.fad_or_nan, *[[as_blocks(x) for x in side] for side in sets], 1 / 3, order, paired=True)
-    wanted = [
-        plain(*[np.concatenate([side[x][1], side[y][0]]) for side in sets])  # from the start: block 1, then block 0
-        for x, y in ((0, 1), (1, 2))
-    ]
-    # from the end, emotions from the last: block 0 of the third, block 1 of the second
-    assert found == pytest.approx(np.mean(wanted), rel=1e-6)
-
-
-@pytest.mark.filterwarnings("error")
-def test_too_little_to_match():
-    a, b = as_blocks(cut([1, 9], 3, 0)), as_blocks(cut([1, 9], 3, 1))
-    order = (np.array([0, 1]), np.array([0, 1]))
-    assert np.isnan(scales.matched(fad.fad_or_nan, [a], [b], 0.1, order, paired=True))
-
-
 # --- files
 
 
@@ -621,13 +468,13 @@ def test_rows_of_files_and_of_all_together(tmp_path, paired):
     assert rows[0]["fad_matched"] == rows[0]["fad"]  # as few clips as any
     whole = {e: ([as_blocks(a)], [as_blocks(b)]) for e, (a, b) in sides.items()}
     whole["all"] = tuple([as_blocks(parts[e, d]) for e in ("calm", "sad")] for d in "AB")
-    order, *_ = drawn = scales.orders(3, 3, paired=paired)
-    wanted = scales.matched(fad.fad_or_nan, *whole["all"], 0.5, order, paired=paired)
+    order, *_ = drawn = scale.orders(3, 3, paired=paired)
+    wanted = scale.matched(fad.fad_or_nan, *whole["all"], 0.5, order, paired=paired)
     assert rows[2]["fad_matched"] == pytest.approx(wanted, rel=1e-4)
     for row in rows:
         found = [row[c] for c in ("fad_within_A", "fad_within_B", "fad_across")]
         a, b = (as_blocks(side) for side in sides[row["emotion"]])
-        assert found == pytest.approx(scales.halves(fad.fad_or_nan, a, b, drawn), rel=1e-4, nan_ok=True)
+        assert found == pytest.approx(scale.halves(fad.fad_or_nan, a, b, drawn), rel=1e-4, nan_ok=True)
     assert list(left_out[0]) == ["emotion", "side", "block", "frames", "fad_left_out"]
     sad = [row for row in left_out if row["emotion"] == "sad"]
     places = [(row["side"], row["block"], row["frames"]) for row in sad]
@@ -650,8 +497,8 @@ def test_sizes_are_matched_to_the_emotion_with_the_fewest_clips(tmp_path):
     rows, _ = run(paths, list(clips))
     for row in rows[:2]:
         assert row["fad_matched"] == row["fad"]
-    order = scales.orders(4, 4, paired=True)[0]
-    wanted = scales.matched(fad.fad_or_nan, *[[as_blocks(side)] for side in parts["happy"]], 0.5, order, paired=True)
+    order = scale.orders(4, 4, paired=True)[0]
+    wanted = scale.matched(fad.fad_or_nan, *[[as_blocks(side)] for side in parts["happy"]], 0.5, order, paired=True)
     assert rows[2]["fad_matched"] == pytest.approx(wanted, rel=1e-5)
     assert rows[2]["fad_matched"] != pytest.approx(rows[2]["fad"])
 

@@ -6,6 +6,7 @@ import os
 # before anything brings in a BLAS; the workflow's FAD jobs have one thread each too
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
+import dataclasses
 import multiprocessing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +16,10 @@ import numpy as np
 from scipy.linalg import sqrtm
 from scipy.stats import wishart
 
-from common import Report, alternate, scratch, speedup, timed
-from speechsong import embeddings, files, frechet, kernel, moments
+from common import Report, alternate, parse, scratch, speedup, timed
+from speechsong import files
+from speechsong.distances import fad, kad
+from speechsong.embeddings import moments, store
 
 WIDTH = 768
 EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
@@ -32,19 +35,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each, the best counts (default 5)")
     parser.add_argument("--layers", type=int, default=4, help="layers measured for the time of all (default 4)")
     parser.add_argument("--full", action="store_true", help=f"measure all {LAYERS} layers instead of extrapolating")
-    options = parser.parse_args()
+    options = parse(parser, rounds=1, layers=1)
     report = Report(
-        "frechet",
+        "distances",
         f"one FAD of width {WIDTH} from moments; all 273 FADs of a run, each with {BLOCKS} blocks left out, at matched "
         "sizes and between halves of the speakers; KAD of all layers and emotions of one encoder",
         "scipy.linalg.sqrtm of the product of the covariances, as in fadtk; the error of both from a pair of "
         "covariances whose root has a known trace (S_b = T S_a T), evaluated in long double",
+        options.quick,
     )
     rng = np.random.default_rng(0)
     one_distance(report, rng, "full rank", 20_000, options.rounds, 5)
     one_distance(report, rng, "rank-deficient", 184, options.rounds, 4)
     whole_run(report, rng, LAYERS if options.full else min(options.layers, LAYERS))
-    kernel_distance(report, rng, options.rounds)
+    kernel_audio_distance(report, rng, options.rounds)
     report.facts |= {"d": WIDTH, "frames": "20000 and 184", "threads": 1, "rounds": f"{options.rounds}, best of"}
     report.write()
 
@@ -100,8 +104,8 @@ def one_distance(report: Report, rng: np.random.Generator, name: str, frames: in
     """Compare speed and error for one pair of sets."""
     a, b, truth = known_pair(rng, frames)
     given = (a.mean, a.covariance, b.mean, b.covariance)
-    frechet.frechet(a, b)
-    seconds, found = alternate(rounds, ours=lambda: frechet.frechet(a, b).fad, reference=lambda: by_sqrtm(*given))
+    fad.frechet(a, b)
+    seconds, found = alternate(rounds, ours=lambda: fad.frechet(a, b).fad, reference=lambda: by_sqrtm(*given))
     report.seconds[name] = seconds
     report.figure(name, "ratio", speedup(seconds), ">=", target)
     traces = float(np.trace(a.covariance) + np.trace(b.covariance))
@@ -137,49 +141,62 @@ def _nothing(_: int) -> None:
     pass
 
 
-def _layer(paths: dict[str, tuple[str, str]]) -> None:
-    frechet.run(list(SECONDS), paths, paired=True)
+def _layer(paths: dict[str, list[str]]) -> None:
+    fad.run(paths, model="bench", layer=0, emotions=list(EMOTIONS), paired=True)
 
 
-def kernel_distance(report: Report, rng: np.random.Generator, rounds: int) -> None:
-    """Time the KAD job of one encoder: a layer's files of clip means read and compared as often as it has layers."""
+def kernel_audio_distance(report: Report, rng: np.random.Generator, rounds: int) -> None:
+    """Time the KAD job of one encoder: files of clip means read and compared, layer by layer."""
     layers = LAYERS // 3
     with scratch() as folder:
-        paths, index = write_clips(rng, folder)
-        names = [f"{layer:02d}" for layer in range(layers)]
-        every_layer = dict.fromkeys(names, paths)
-        seconds, _ = alternate(rounds, ours=lambda: kernel.run(list(SECONDS), every_layer, index, paired=True))
+        paths, index = write_clips(rng, folder, layers)
+        emotions = list(EMOTIONS)
+        seconds, _ = alternate(
+            rounds, ours=lambda: kad.run(paths, index, model="bench", emotions=emotions, paired=True)
+        )
     report.seconds["KAD"] = seconds["ours"]
     sets = layers * (len(EMOTIONS) + 1)
     report.figure(f"KAD, {sets} sets of one encoder", "seconds", min(seconds["ours"]), "<", 30)
 
 
-def write_clips(rng: np.random.Generator, folder: Path) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """Write embedding files of one layer that hold clip means, and the clips' index, as many of them as RAVDESS has."""
+def write_clips(rng: np.random.Generator, folder: Path, layers: int) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Write embedding files that hold clip means, and the clips' index, as many clips as RAVDESS has."""
     paths: dict[str, list[str]] = {}
-    index = []
+    index = {}
     for domain in SECONDS:
         rows = []
         for emotion, clips in EMOTIONS.items():
             ids = [f"{emotion}{i:03d}" for i in range(SPEAKERS * clips)]
             rows += [{"clip_id": name, "speaker": f"{i % SPEAKERS:02d}"} for i, name in enumerate(ids)]
-            made = embeddings.Embeddings(
+            made = store.Embeddings(
                 ids,
                 np.full(len(ids), 200),
                 rng.standard_normal((1, len(ids), WIDTH)).astype(np.float32),
                 np.array([len(ids)]),
-                np.zeros((1, 1, WIDTH)),
-                np.zeros((1, 1, WIDTH * (WIDTH + 1) // 2), np.float32),
+                np.zeros((1, 1, 1)),
+                np.zeros((1, 1, 1), np.float32),
             )
-            path = folder / domain / f"{emotion}.h5"
-            embeddings.write(path, made, 0, {"emotion": emotion})
-            paths.setdefault(emotion, []).append(str(path))
-        index.append(str(folder / f"{domain}.csv"))
-        files.write_rows(index[-1], rows)
-    return {emotion: tuple(pair) for emotion, pair in paths.items()}, index
+            for layer in range(layers):
+                paths.setdefault(domain, []).append(write(folder, made, domain, layer, emotion))
+        index[domain] = str(folder / f"{domain}.csv")
+        files.write_rows(index[domain], rows)
+    return paths, index
 
 
-def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, tuple[str, str]]:
+def write(folder: Path, made: store.Embeddings, domain: str, layer: int, emotion: str) -> str:
+    """Write one state as the file of a layer, to its place below a folder; return the path."""
+    path = folder / f"bench/{domain}/layer{layer:02d}/{emotion}.h5"
+    every: dict = {name: np.repeat(getattr(made, name), layer + 1, axis=0) for name in ("pooled", "mean", "scatter")}
+    store.write(
+        path,
+        dataclasses.replace(made, **every),
+        layer,
+        {"model": "bench", "domain": domain, "emotion": emotion},
+    )
+    return str(path)
+
+
+def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, list[str]]:
     """Write the embedding files of one layer, as many frames in each block as RAVDESS gives."""
     axes, carry = rotation(rng), carrier(rng)
     scale = (axes * spectrum()) @ axes.T
@@ -192,7 +209,7 @@ def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, tuple[str, 
             means = 0.1 * rng.standard_normal((BLOCKS, WIDTH)) @ np.linalg.cholesky(scales[domain]).T
             scatter = np.stack([wishart.rvs(n - 1, scales[domain], random_state=rng) for n in counts])
             n = SPEAKERS * clips
-            made = embeddings.Embeddings(
+            made = store.Embeddings(
                 [f"{i:03d}" for i in range(n)],
                 np.full(n, round(seconds * FRAME_RATE)),
                 np.zeros((1, n, WIDTH), np.float32),
@@ -200,10 +217,8 @@ def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, tuple[str, 
                 means[None],
                 moments.pack(scatter)[None],
             )
-            path = folder / domain / f"{emotion}.h5"
-            embeddings.write(path, made, 0, {"emotion": emotion})
-            paths.setdefault(emotion, []).append(str(path))
-    return {emotion: tuple(pair) for emotion, pair in paths.items()}
+            paths.setdefault(domain, []).append(write(folder, made, domain, 0, emotion))
+    return paths
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import transformers
 
-from common import RESULTS, SHARED, Report, alternate, scratch, speedup, timed, write_base_encoder
+from common import RESULTS, SHARED, Report, alternate, parse, scratch, speedup, timed, write_base_encoder
 from speechsong import files
 from speechsong.adaptation import adapters, fronts, learners, stages, training
 from speechsong.adaptation.domains import Domain, pooled_domains
@@ -27,9 +27,9 @@ from speechsong.encoders.forward import prepare
 
 THREADS = 2
 EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful"]
-SETTINGS = adapters.Settings(8, 8, ("q", "k", "v", "out"), 64, "sigmoid", tuple(range(1, 13)))
 # the paper's split of a domain, and its training
 CLIPS, TRAIN, VALIDATION, EPOCHS = 1012, 607, 202, 300
+LAYERS, SEEDS = 12, 5
 # of bf16 on the tensor cores, without sparsity, by a part of the card's name
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12}
 
@@ -40,23 +40,25 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=32, help="clips of an epoch of peft (default 32)")
     parser.add_argument("--batch", type=int, default=8, help="clips a step of peft (default 8)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
-    options = parser.parse_args()
+    parser.set_defaults(layers=LAYERS, epochs=EPOCHS, seeds=SEEDS)
+    options = parse(parser, clips=4, batch=2, rounds=1, layers=1, epochs=2, seeds=1)
     torch.set_num_threads(THREADS)
     transformers.utils.logging.disable_progress_bar()
     report = Report(
-        "adapt",
+        "adaptation",
         "an epoch of peft (forward, backward, AdamW; wav2vec2-base); baseline and ws: 300 epochs, five seeds",
         "model(waveforms) of transformers with LoRA of `peft` and the same adapters as hooks, batches in random order, "
         "padded to the longest",
+        options.quick,
     )
     with scratch() as folder:
-        write_base_encoder(folder / "encoder")
+        write_base_encoder(folder / "encoder", options.layers)
         source, recordings = clips(options.clips)
         print(f"recordings: {source}", flush=True)
         peft(report, folder / "encoder", recordings, options.batch, options.rounds)
         # as in a job of baseline or ws
         torch.set_num_threads(1)
-        linear(report, folder)
+        linear(report, folder, options.seeds, options.epochs)
         torch.set_num_threads(THREADS)
         if torch.cuda.is_available():
             gpu(report, folder / "encoder", recordings)
@@ -84,8 +86,10 @@ def clips(count: int) -> tuple[str, list[Recording]]:
 
 def adapted(checkpoint: Path, device: str = "cpu") -> adapters.Adapted:
     """Load the encoder as the workflow does, and put the adapters in."""
-    encoder = loading.load(checkpoint, name="bench", layers=12, window_seconds=30, device=device)
-    return adapters.Adapted(encoder, SETTINGS, len(EMOTIONS), seed=0)
+    encoder = loading.load(checkpoint, name="bench", layers=None, window_seconds=30, device=device)
+    layers = tuple(range(1, encoder.layers + 1))
+    settings = adapters.Settings(8, 8, ("q", "k", "v", "out"), 64, "sigmoid", layers)
+    return adapters.Adapted(encoder, settings, len(EMOTIONS), seed=0)
 
 
 @torch.no_grad()
@@ -143,7 +147,7 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
     def loss_of(some: np.ndarray) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(plain([waveforms[i] for i in some]), targets[some])
 
-    spent, _ = timed(lambda: [kept[i] for i in rows])
+    spent, _ = timed(lambda: [kept[int(i)] for i in rows])
     # at the start half of the trained parts are zero and would hide the other half
     for parts in (model, plain.parts):
         disturb(parts)
@@ -178,7 +182,7 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
     )
     report.seconds["peft"] = seconds
     report.figure("peft step", "ratio", speedup(seconds), ">=", 1.4)
-    total = sum(learners.clip_lengths(domain, rows))
+    total = sum(kept.seconds(int(i)) for i in rows)
     best = min(seconds["ours"])
     report.note(
         f"ours {best:.1f} s, plain {min(seconds['reference']):.1f} s for {len(rows)} clips ({total:.0f} s of audio); "
@@ -186,14 +190,14 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
     )
 
 
-def linear(report: Report, folder: Path) -> None:
+def linear(report: Report, folder: Path, seeds: int, epochs: int) -> None:
     """Time baseline and ws as the jobs do them, files included: five seeds, both stages and directions."""
     rng = np.random.default_rng(0)
-    files_of = {d: _embeddings(folder / d, rng) for d in ("speech", "music")}
+    files_of = {d: _embeddings(folder, d, rng) for d in ("speech", "music")}
     parts = np.array(["train"] * TRAIN + ["validation"] * VALIDATION + ["test"] * (CLIPS - TRAIN - VALIDATION))
     names = [f"{i:04d}" for i in range(CLIPS)]
     start = time.perf_counter()
-    for seed in range(5):
+    for seed in range(seeds):
         split = folder / f"random-{seed}.csv"
         drawn = {d: rng.permutation(parts) for d in files_of}
         files.write_rows(
@@ -203,32 +207,35 @@ def linear(report: Report, folder: Path) -> None:
         for approach in ("baseline", "ws"):
             for source, target in (("speech", "music"), ("music", "speech")):
                 for to in (None, target):
-                    _stage(folder, approach, seed, source, to, split, files_of)
+                    _stage(folder, approach, seed, source, to, split, files_of, epochs)
     report.figure("baseline and ws", "seconds", time.perf_counter() - start, "<=", 180)
 
 
-def _embeddings(folder: Path, rng: np.random.Generator) -> list[str]:
+def _embeddings(folder: Path, domain: str, rng: np.random.Generator) -> list[str]:
     """Write the embeddings of one domain: layer by layer, in each the emotions in order."""
     paths = []
-    for layer in range(1, 13):
+    for layer in range(1, LAYERS + 1):
         for emotion, some in zip(EMOTIONS, np.array_split(np.arange(CLIPS), len(EMOTIONS)), strict=True):
-            pooled = rng.standard_normal((1, len(some), 768)).astype(np.float32)
-            # moments are not read here
-            none = np.zeros((1, 0, 0))
+            # one state is written, as its own layer; moments are not read here
+            pooled = np.broadcast_to(
+                rng.standard_normal((len(some), 768)).astype(np.float32), (layer + 1, len(some), 768)
+            )
+            none = np.zeros((layer + 1, 0, 0))
             made = store.Embeddings([f"{i:04d}" for i in some], np.ones(len(some), int), pooled, none, none, none)
-            paths.append(str(folder / f"{layer:02d}-{emotion}.h5"))
-            store.write(paths[-1], made, 0, {"family": "bench", "weights": "bench"})
+            said = {"model": "bench", "domain": domain, "emotion": emotion, "family": "bench", "weights": "bench"}
+            paths.append(str(folder / f"bench/{domain}/layer{layer:02d}/{emotion}.h5"))
+            store.write(paths[-1], made, layer, said)
     return paths
 
 
-def _stage(folder, approach, seed, source, target, split, files_of) -> None:
+def _stage(folder, approach, seed, source, target, split, files_of, epochs) -> None:
     name = "-".join(filter(None, (source, target)))
     base = folder / approach / str(seed)
     params = {
         **{"model": "bench", "approach": approach, "protocol": "random", "seed": seed, "source": source},
         **{"target": target, "emotions": EMOTIONS, "layers": list(range(1, 13)), "adapters": {}},
         "encoder": {"checkpoint": "bench", "layers": 12, "window_seconds": 30},
-        "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "weight_decay": 0.01, "batch_size": 32},
+        "training": {"epochs": epochs, "learning_rate": 1e-3, "weight_decay": 0.01, "batch_size": 32},
     }
     stage = stages.stage(params, str(split), str(base / f"{source}.safetensors") if target else None, "bench")
     domains = pooled_domains(stage, {d: files_of[d] for d in stage.domains})
@@ -259,7 +266,7 @@ def gpu(report: Report, checkpoint: Path, recordings: list) -> None:
 
     def keep_fronts() -> None:
         for row in rows:
-            kept[row]
+            kept[int(row)]
         torch.cuda.synchronize()
 
     prepared, _ = timed(keep_fronts)

@@ -9,8 +9,10 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 import numpy as np
 import torch
 
-from common import Report, alternate, speedup
-from speechsong import probe, splits
+from common import Report, alternate, parse, speedup
+from speechsong.corpora import splits
+from speechsong.embeddings.features import Split
+from speechsong.probes import train as probe
 
 WIDTH = 768
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful")
@@ -21,12 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=500, help="epochs of training (default 500)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
-    options = parser.parse_args()
+    options = parse(parser, epochs=3, rounds=1)
     torch.set_num_threads(1)
     report = Report(
-        "probe",
+        "probes",
         "training and testing the probes of a (model, domain, layer), 2 protocols x 5 seeds, at once",
         "the same probes one after the other with torch.nn.Linear and torch.optim.AdamW, same start and shuffles",
+        options.quick,
     )
     features, labels, parts = problem(np.random.default_rng(0))
     settings = probe.Settings(epochs=options.epochs, learning_rate=1e-3, weight_decay=0.01, batch_size=32)
@@ -65,7 +68,7 @@ def main() -> None:
     report.write()
 
 
-def problem(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[probe.Split]]:
+def problem(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[Split]]:
     """Make features of 23 speakers with 44 clips each, and the splits that the workflow would draw.
 
     Features are Gaussian about a mean of the emotion and one of the speaker, with a spread that decays over the axes.
@@ -92,11 +95,12 @@ def problem(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[prob
         for seed in range(5):
             drawn = splits.split({"speech": rows}, protocol, seed, fractions=[0.6, 0.2, 0.2], paired=True)
             part = np.array([row["part"] for row in drawn])
-            found.append(probe.Split(*(np.flatnonzero(part == name) for name in splits.PARTS), seed))
+            train, validation, test = (np.flatnonzero(part == name) for name in splits.PARTS)
+            found.append(Split(train, validation, test, seed))
     return features, labels, found
 
 
-def one_by_one(features: np.ndarray, labels: np.ndarray, split: probe.Split, settings: probe.Settings) -> probe.Result:
+def one_by_one(features: np.ndarray, labels: np.ndarray, split: Split, settings: probe.Settings) -> probe.Result:
     """Train and test one probe the usual way."""
     rng = np.random.default_rng(split.seed)
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
@@ -119,7 +123,7 @@ def one_by_one(features: np.ndarray, labels: np.ndarray, split: probe.Split, set
             kept = {name: values.clone() for name, values in model.state_dict().items()}
     model.load_state_dict(kept)
     with torch.no_grad():
-        return probe.Result(model(x[split.test]).numpy(), best_epoch)
+        return probe.Result(model(x[split.test]).numpy(), best_epoch, best / len(answers))
 
 
 if __name__ == "__main__":
