@@ -313,6 +313,13 @@ def test_a_file_less_or_twice_is_refused(tmp_path):
         run(paths | {"A": [paths["A"][0], *paths["A"]]}, index)
 
 
+def test_domains_of_other_layers_are_refused(tmp_path):
+    _, paths, index = corpus(tmp_path, OF, layers=2)
+    with pytest.raises(UserError) as caught:
+        run(paths | {"B": [path for path in paths["B"] if "layer00" in path]}, index)
+    assert str(caught.value) == "embeddings of tiny: A has layers 0, 1, B has 0; run again"
+
+
 def test_many_clips_are_thinned(tmp_path, monkeypatch):
     pooled, paths, index = corpus(tmp_path, OF)
     monkeypatch.setattr(kads, "MOST_CLIPS", 5)

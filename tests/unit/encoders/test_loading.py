@@ -120,6 +120,28 @@ def test_an_unknown_family_is_named(tmp_path, folders):
         loading.load(folder, name="x", layers=3, window_seconds=30)
 
 
+@pytest.mark.parametrize("control", [None, "random"])
+def test_an_entry_of_the_catalogue_says_how_to_load(folders, control):
+    entry = {"checkpoint": "a/b", "revision": "r", "layers": 3, "window_seconds": 8, "control": control}
+    found = loading.load_entry(folders["hubert"], "x", entry, "cpu")
+    wanted = loading.load(folders["hubert"], name="x", layers=3, window_seconds=8, random=control == "random")
+    fields = ("name", "family", "rate", "layers", "window", "weights")
+    assert [getattr(found, field) for field in fields] == [getattr(wanted, field) for field in fields]
+    with pytest.raises(UserError, match=r"has 3 layers, `encoders\.x\.layers` says 12"):
+        loading.load_entry(folders["hubert"], "x", entry | {"layers": 12}, "cpu")
+    # a checkpoint of adaptation does not say
+    del entry["layers"]
+    assert loading.load_entry(folders["hubert"], "x", entry, "cpu").layers == 3
+
+
+@pytest.mark.parametrize(("family", "seconds"), [("whisper", 0.01), ("whisper", 31), ("hubert", 0.01)])
+def test_a_window_that_cannot_be_used_is_named(folders, family, seconds):
+    with pytest.raises(UserError, match=r"config key `encoders\.x\.window_seconds`: ") as caught:
+        loading.load(folders[family], name="x", layers=3, window_seconds=seconds)
+    assert "\n" not in str(caught.value)
+    assert f"{seconds:g}" in str(caught.value)
+
+
 def test_a_gpu_that_is_not_there_is_named():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from made_files import write_embeddings
 from speechsong import files
 from speechsong.embeddings import store
 from speechsong.embeddings.features import Split
+from speechsong.errors import UserError
 from speechsong.probes.run import run as run_probes
 
 EMOTIONS = ["calm", "sad", "angry"]
@@ -17,13 +20,13 @@ LABELS = {"model": "tiny", "domain": "music", "layer": 2}
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Embeddings of three emotions, two splits with both domains in them, and what `probe.run` makes of these."""
+def embeddings(tmp_path):
+    """Embedding files of three emotions, and the features, labels and names of all clips."""
     features, labels = clouds(90, 8, 3, 9, 0.7)
     clips = np.array([f"clip{i:02d}" for i in range(90)])
-    paths_of = []
-    for c, emotion in enumerate(EMOTIONS):
-        rows = labels == c
+    paths = []
+    for label, emotion in enumerate(EMOTIONS):
+        rows = labels == label
         n = int(rows.sum())
         whole = store.Embeddings(
             clips[rows].tolist(),
@@ -33,7 +36,14 @@ def run(tmp_path):
             np.zeros((1, 1, 8)),
             np.zeros((1, 1, 36), np.float32),
         )
-        paths_of.append(write_embeddings(tmp_path, whole, LABELS["model"], "music", emotion, int(LABELS["layer"])))
+        paths.append(write_embeddings(tmp_path, whole, "tiny", "music", emotion, layer=2))
+    return paths, features, labels, clips
+
+
+@pytest.fixture
+def run(tmp_path, embeddings):
+    """Two splits with both domains in them, and what `probes.run` makes of these."""
+    paths, features, labels, clips = embeddings
     parts = {}
     for name, seed, sizes in (("random-3", 0, (54, 18, 18)), ("speaker-12", 1, (40, 25, 25))):
         split = cut(90, sizes, seed)
@@ -42,8 +52,9 @@ def run(tmp_path):
         # the other domain's clips may have the same names
         rows += [{"clip_id": c, "domain": "speech", "part": "train"} for c in clips]
         files.write_rows(tmp_path / f"{name}.csv", rows)
-    paths = [str(tmp_path / f"{name}.csv") for name in parts]
-    table, predictions = run_probes(paths_of, paths, SETTINGS, **LABELS, emotions=list(EMOTIONS))
+    splits = [str(tmp_path / f"{name}.csv") for name in parts]
+    # the order of the files does not matter
+    table, predictions = run_probes(paths[::-1], splits, SETTINGS, **LABELS, emotions=EMOTIONS)
     truth = {c: EMOTIONS[label] for c, label in zip(clips.tolist(), labels, strict=True)}
     return table, predictions, parts, truth, (features, labels, clips)
 
@@ -103,3 +114,29 @@ def test_logits_are_those_of_torch_on_the_same_clips(run):
         wanted = {clips[order][i]: values for i, values in zip(split.test, logits, strict=True)}
         for clip, values in wanted.items():
             assert found[clip] == pytest.approx(values.tolist(), abs=2e-4)
+
+
+def test_swapped_files_are_refused(embeddings):
+    one, two, _ = map(Path, embeddings[0])
+    bytes_of_two = two.read_bytes()
+    two.write_bytes(one.read_bytes())
+    one.write_bytes(bytes_of_two)
+    with pytest.raises(UserError) as caught:
+        run_probes(embeddings[0], [], SETTINGS, **LABELS, emotions=EMOTIONS)
+    assert str(caught.value) == (
+        f"{one}: says that it is tiny/music/layer02/sad.h5, not tiny/music/layer02/calm.h5; delete the file and run "
+        "again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "other"}, "is of tiny/music, not of other/music"),
+        ({"domain": "speech"}, "is of tiny/music, not of tiny/speech"),
+        ({"layer": 1}, "is tiny/music/layer02/calm.h5, not one of layers 1"),
+    ],
+)
+def test_files_of_another_probe_are_refused(embeddings, changes, message):
+    with pytest.raises(UserError, match=message):
+        run_probes(embeddings[0], [], SETTINGS, **LABELS | changes, emotions=EMOTIONS)
