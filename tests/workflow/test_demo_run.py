@@ -69,7 +69,8 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
     assert "mean nothing" in (results / "summary.html").read_text()
     ranks = pd.read_csv(results / "tables/fad.csv")
     assert list(ranks["model"].unique()) == list(MODELS)
-    assert list(ranks["layer"]) == 3 * [layer for layer in ("00", "01", "02", "all") for _ in range(4)]
+    assert list(ranks["over"]) == 3 * (12 * ["layer"] + 4 * ["mean"])
+    assert list(ranks["layer"].fillna(-1)) == 3 * [layer for layer in (0, 1, 2, -1) for _ in range(4)]
     for _, some in ranks[ranks["emotion"] != "all"].groupby(["model", "layer"]):
         assert sorted(some["rank"]) == [1, 2, 3]
 
@@ -107,7 +108,7 @@ def test_no_metric_is_without_its_interval(demo):
             assert not metrics[["value", "low", "high"]].isna().any(axis=None)
             assert (metrics["low"] <= metrics["value"]).all() and (metrics["value"] <= metrics["high"]).all()
         probes = pd.read_csv(results / f"probe/{model}.csv")
-        by_speaker = metrics_of(results, model, protocol="speaker", layer="02", test_domain="music")
+        by_speaker = metrics_of(results, model, protocol="speaker", over="layer", layer=2, test_domain="music")
         some = probes[(probes["protocol"] == "speaker") & (probes["layer"] == 2) & (probes["domain"] == "music")]
         # everybody is tested once, so that pooling weighs folds by their size
         pooled = (some["accuracy"] * some["n_test"]).sum() / some["n_test"].sum()
@@ -117,7 +118,7 @@ def test_no_metric_is_without_its_interval(demo):
 
 
 def metrics_of(results, model: str, **keys) -> pd.DataFrame:
-    metrics = pd.read_csv(results / f"metrics/{model}/probe.csv", dtype={"layer": str})
+    metrics = pd.read_csv(results / f"metrics/{model}/probe.csv", dtype={"layer": "Int64"})
     for key, value in keys.items():
         metrics = metrics[metrics[key] == value]
     return metrics.set_index("metric")

@@ -65,6 +65,6 @@ def test_the_kernel_distance_agrees_and_surely_tells_the_domains_apart(real):
 def test_the_domains_are_further_apart_than_halves_of_the_people_in_either(real):
     ranks = pd.read_csv(real.folder / "results/tables/fad.csv")
     assert (ranks["fad_across"] > ranks[["fad_within_speech", "fad_within_music"]].max(axis=1)).all()
-    deep = ranks[(ranks["layer"] == "all") & (ranks["emotion"] == "angry")]
+    deep = ranks[(ranks["over"] == "mean") & (ranks["emotion"] == "angry")]
     assert deep["rank"].item() == 1
     assert deep["rank_resampled"].item() > 0.9
