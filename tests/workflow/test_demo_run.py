@@ -71,7 +71,7 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
     assert list(ranks["model"].unique()) == list(MODELS)
     assert list(ranks["over"]) == 3 * (12 * ["layer"] + 4 * ["mean"])
     assert list(ranks["layer"].fillna(-1)) == 3 * [layer for layer in (0, 1, 2, -1) for _ in range(4)]
-    for _, some in ranks[ranks["emotion"] != "all"].groupby(["model", "layer"]):
+    for _, some in ranks[ranks["emotion"] != "all"].groupby(["model", "layer"], dropna=False):
         assert sorted(some["rank"]) == [1, 2, 3]
 
 
