@@ -1,7 +1,8 @@
 # From recordings to clip means and moments: one job per (model, domain, emotion), all its layers in one pass.
 
 
-# one rule per encoder: they differ in their number of layers, and so in their outputs
+# one rule per encoder: they differ in their number of layers, and so in their outputs; the script is a param, because
+# `script` is read when a job runs, after the end of the loop
 for model in MODELS:
 
     rule:
@@ -35,11 +36,12 @@ for model in MODELS:
             encoder=ENCODERS[model],
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
             recordings=lambda wildcards: RUN.digest(wildcards.domain, wildcards.emotion),
+            script="extract_logmel" if model in LOGMEL else "extract",
             code=code("extract_logmel" if model in LOGMEL else "extract"),
         message:
             f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"
         script:
-            f"../workflow/scripts/{'extract_logmel' if model in LOGMEL else 'extract'}.py"
+            "../workflow/scripts/{params.script}.py"
 
 
 rule embeddings:
