@@ -3,18 +3,6 @@
 ADAPTED = [model for model in MODELS if targets.approaches(config, model)]
 
 
-def stage(ask):
-    """An input or param of a stage: what `ask` of `planning.targets` says of it."""
-
-    def answer(wildcards):
-        try:
-            return ask(config, **wildcards)
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
-
-    return answer
-
-
 rule adapt_pooled:
     input:
         unpack(stage(targets.stage_files)),

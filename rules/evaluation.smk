@@ -1,29 +1,5 @@
 # What the predictions say, with intervals over speakers; `task` is probe or adapt.
 
-# title, caption and files of what the report shows, by the name of the caption in workflow/report
-ENTRIES = {}
-
-
-def shown(path, title, caption, category):
-    """Mark a result for the report."""
-    files = [
-        file.replace("<results>", RESULTS) for file in expand(path, protocol=config["split"]["protocols"])
-    ]
-    text = Path(workflow.basedir, f"workflow/report/{caption}.rst").read_text(encoding="utf-8")
-    ENTRIES[caption] = {"title": title.split(", {")[0], "caption": text, "paths": files}
-    return report(
-        path, caption=f"../workflow/report/{caption}.rst", category=category, labels={"result": title}
-    )
-
-
-def table(name, title, caption, category):
-    """A table as CSV, which the report shows, Markdown and LaTeX."""
-    return {
-        "csv": shown(f"<results>/tables/{name}.csv", title, caption, category),
-        "markdown": f"<results>/tables/{name}.md",
-        "latex": f"<results>/tables/{name}.tex",
-    }
-
 
 rule gather_predictions:
     input:
