@@ -4,6 +4,7 @@
 # one rule per encoder: they differ in their number of layers, and so in their outputs; the script is a param, because
 # `script` is read when a job runs, after the end of the loop
 for model in MODELS:
+    script = "extract_logmel" if model in LOGMEL else "extract"
 
     rule:
         name:
@@ -27,17 +28,15 @@ for model in MODELS:
         resources:
             **({} if model in LOGMEL else ON_GPU),
             mem_mb=lambda wildcards, attempt, model=model: attempt
-            * costs.extraction_megabytes(
-                SOURCES.get(model), RUN.clips(**wildcards), ENCODERS[model]["layers"] + 1
-            ),
+            * costs.extraction_megabytes(SOURCES.get(model), RUN.clips(**wildcards), len(layers(model))),
             runtime=growing(30 if model in LOGMEL else 60),
         params:
             model=model,
             encoder=ENCODERS[model],
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
             recordings=lambda wildcards: RUN.digest(wildcards.domain, wildcards.emotion),
-            script="extract_logmel" if model in LOGMEL else "extract",
-            code=code("extract_logmel" if model in LOGMEL else "extract"),
+            script=script,
+            code=code(script),
         message:
             f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"
         script:

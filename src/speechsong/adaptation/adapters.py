@@ -118,7 +118,7 @@ class Adapted(nn.Module):
             if isinstance(module, LoraLayer):
                 # autocast chooses the precision; peft's cast before it would only cost time
                 module.cast_input_dtype_enabled = False
-        if encoder.family == "wavlm":
+        if encoder.kind.reads_bare_weights:
             for block in forward.stack(encoder).layers:
                 block.attention.torch_multi_head_self_attention = MethodType(_wavlm_attention, block.attention)
         self.to(encoder.device)

@@ -80,13 +80,18 @@ def _is_ours(module: str) -> bool:
     return module.split(".")[0] == PACKAGE.name
 
 
+def _own(module: str) -> Path:
+    """Name the file of a module of ours, which need not be there."""
+    place = PACKAGE.joinpath(*module.split(".")[1:])
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
 def _files(module: str) -> set[Path]:
     """Name the files that Python reads to import a module: its own, and that of every package around it."""
-    parts = module.split(".")[1:]
-    place = PACKAGE.joinpath(*parts)
-    own = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    own = _own(module)
     if not own.is_file():
         return set()
+    parts = module.split(".")[1:]
     around = (PACKAGE.joinpath(*parts[:i], "__init__.py") for i in range(len(parts)))
     return {own, *(file for file in around if file.is_file())}
 
@@ -94,16 +99,11 @@ def _files(module: str) -> set[Path]:
 def _files_with(module: str, name: str) -> set[Path]:
     """Name the files of a module that defines a name; none where it does not, so that a lost submodule shows."""
     files = _files(module)
-    own = PACKAGE.joinpath(*module.split(".")[1:])
-    own = own / "__init__.py" if own.is_dir() else own.with_suffix(".py")
-    if own not in files:
+    if not files:
         return set()
-    bound = {node.id for node in ast.walk(ast.parse(own.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)}
-    bound |= {
-        node.name
-        for node in ast.parse(own.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef)
-    }
+    tree = ast.parse(_own(module).read_text(encoding="utf-8"))
+    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    bound |= {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     return files if name in bound else set()
 
 

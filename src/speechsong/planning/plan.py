@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from speechsong.corpora import recordings
@@ -49,9 +51,13 @@ class Run:
             self.digests[domain, emotion] = digest
         return self.digests[domain, emotion]
 
+    @cached_property
+    def _clip_counts(self) -> Counter[tuple[str, str]]:
+        return Counter((domain, r.emotion) for domain, recordings in self.recordings.items() for r in recordings)
+
     def clips(self, domain: str, emotion: str) -> int:
         """Count the clips of an emotion in a domain."""
-        return sum(r.emotion == emotion for r in self.recordings[domain])
+        return self._clip_counts[domain, emotion]
 
     def markers(self, source: str) -> list[str]:
         """Name the files that mark the corpora of a source as fetched."""
