@@ -67,15 +67,17 @@ def main() -> None:
 
 
 def clips(count: int) -> tuple[str, list[Recording]]:
-    """Draw speech of RAVDESS, or make synthetic voices of the same lengths."""
+    """Draw speech of RAVDESS, or make synthetic voices."""
     if SHARED.exists():
         found = readers.scan("speech", {"reader": "ravdess", "root": str(SHARED), "channel": "speech"})
         source = "RAVDESS speech"
     else:
-        found = readers.read_ravdess(
-            [str(RESULTS / "voices" / n) for n in zenodo.ravdess_recordings("speech")], "speech"
-        )
-        source = "SYNTHETIC voices of RAVDESS's lengths (../shared is absent)"
+        paths = [str(RESULTS / "voices" / n) for n in zenodo.ravdess_recordings("speech")]
+        # there are voices for some of the emotions only
+        found = [
+            r for r in readers.read_ravdess(paths, "speech") if readers.EMOTIONS.index(r.emotion) + 1 in voices.EMOTIONS
+        ]
+        source = "SYNTHETIC voices (../shared is absent)"
     found = [r for r in found if r.emotion in EMOTIONS]
     drawn = [found[i] for i in np.random.default_rng(0).permutation(len(found))[:count]]
     for recording in drawn:

@@ -35,53 +35,60 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each, the best counts (default 5)")
     parser.add_argument("--layers", type=int, default=4, help="layers measured for the time of all (default 4)")
     parser.add_argument("--full", action="store_true", help=f"measure all {LAYERS} layers instead of extrapolating")
-    options = parse(parser, rounds=1, layers=1)
+    # more than the frames of the rank-deficient pair, in the quick form too
+    parser.set_defaults(width=WIDTH, kad_layers=LAYERS // 3)
+    options = parse(parser, rounds=1, layers=1, width=192, kad_layers=1)
     report = Report(
         "distances",
-        f"one FAD of width {WIDTH} from moments; all 273 FADs of a run, each with {BLOCKS} blocks left out, at matched "
-        "sizes and between halves of the speakers; KAD of all layers and emotions of one encoder",
+        f"one FAD of width {options.width} from moments; all 273 FADs of a run, each with {BLOCKS} blocks left out, at "
+        "matched sizes and between halves of the speakers; KAD of all layers and emotions of one encoder",
         "scipy.linalg.sqrtm of the product of the covariances, as in fadtk; the error of both from a pair of "
         "covariances whose root has a known trace (S_b = T S_a T), evaluated in long double",
         options.quick,
     )
     rng = np.random.default_rng(0)
-    one_distance(report, rng, "full rank", 20_000, options.rounds, 5)
-    one_distance(report, rng, "rank-deficient", 184, options.rounds, 4)
-    whole_run(report, rng, LAYERS if options.full else min(options.layers, LAYERS))
-    kernel_audio_distance(report, rng, options.rounds)
-    report.facts |= {"d": WIDTH, "frames": "20000 and 184", "threads": 1, "rounds": f"{options.rounds}, best of"}
+    one_distance(report, rng, options.width, "full rank", 20_000, options.rounds, 5)
+    one_distance(report, rng, options.width, "rank-deficient", 184, options.rounds, 4)
+    whole_run(report, rng, options.width, LAYERS if options.full else min(options.layers, LAYERS))
+    kernel_audio_distance(report, rng, options.width, options.rounds, options.kad_layers)
+    report.facts |= {
+        "d": options.width,
+        "frames": "20000 and 184",
+        "threads": 1,
+        "rounds": f"{options.rounds}, best of",
+    }
     report.write()
 
 
-def spectrum() -> np.ndarray:
+def spectrum(width: int) -> np.ndarray:
     """Variances along the principal axes, decaying as a power of the rank."""
-    return np.arange(1, WIDTH + 1) ** -1.5
+    return np.arange(1, width + 1) ** -1.5
 
 
-def rotation(rng: np.random.Generator) -> np.ndarray:
+def rotation(rng: np.random.Generator, width: int) -> np.ndarray:
     """Draw an orthogonal matrix."""
-    return np.linalg.qr(rng.standard_normal((WIDTH, WIDTH)))[0]
+    return np.linalg.qr(rng.standard_normal((width, width)))[0]
 
 
-def carrier(rng: np.random.Generator) -> np.ndarray:
+def carrier(rng: np.random.Generator, width: int) -> np.ndarray:
     """Draw a symmetric positive definite T with eigenvalues between 0.5 and 2."""
-    axes = rotation(rng)
-    carry = (axes * np.exp(rng.uniform(-0.7, 0.7, WIDTH))) @ axes.T
+    axes = rotation(rng, width)
+    carry = (axes * np.exp(rng.uniform(-0.7, 0.7, width))) @ axes.T
     return (carry + carry.T) / 2
 
 
-def known_pair(rng: np.random.Generator, frames: int) -> tuple[moments.Moments, moments.Moments, float]:
+def known_pair(rng: np.random.Generator, width: int, frames: int) -> tuple[moments.Moments, moments.Moments, float]:
     """Make two sets of moments and their true FAD.
 
     T carries the Gaussian of covariance S_a optimally to that of covariance S_b = T S_a T, for symmetric positive
     definite T, so that tr (S_a S_b)^(1/2) = tr S_a T whatever the rank of S_a.
     """
-    axes, carry = rotation(rng), carrier(rng)
-    a = moments.of_frames((rng.standard_normal((frames, WIDTH)) * np.sqrt(spectrum())) @ axes)
+    axes, carry = rotation(rng, width), carrier(rng, width)
+    a = moments.of_frames((rng.standard_normal((frames, width)) * np.sqrt(spectrum(width))) @ axes)
     exact_a, exact_carry = a.scatter.astype(np.longdouble), carry.astype(np.longdouble)
     exact_b = exact_carry @ (exact_a @ exact_carry)
     exact_b = (exact_b + exact_b.T) / 2
-    shift = (0.2 * rng.standard_normal(WIDTH) * np.sqrt(spectrum())) @ axes
+    shift = (0.2 * rng.standard_normal(width) * np.sqrt(spectrum(width))) @ axes
     b = moments.Moments(frames, a.mean + shift, exact_b.astype(np.float64))
     apart = a.mean.astype(np.longdouble) - b.mean
     traces = np.trace(exact_a) + np.trace(exact_b) - 2 * (exact_a * exact_carry).sum()
@@ -100,16 +107,18 @@ def by_sqrtm(mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, c
     return float(apart @ apart + np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.trace(root.real))
 
 
-def one_distance(report: Report, rng: np.random.Generator, name: str, frames: int, rounds: int, target: float) -> None:
+def one_distance(
+    report: Report, rng: np.random.Generator, width: int, name: str, frames: int, rounds: int, target: float
+) -> None:
     """Compare speed and error for one pair of sets."""
-    a, b, truth = known_pair(rng, frames)
+    a, b, truth = known_pair(rng, width, frames)
     given = (a.mean, a.covariance, b.mean, b.covariance)
     fad.frechet(a, b)
     seconds, found = alternate(rounds, ours=lambda: fad.frechet(a, b).fad, reference=lambda: by_sqrtm(*given))
     report.seconds[name] = seconds
     report.figure(name, "ratio", speedup(seconds), ">=", target)
     traces = float(np.trace(a.covariance) + np.trace(b.covariance))
-    if frames > WIDTH:
+    if frames > width:
         scale, of, limit = truth, "FAD", 1e-10
     else:
         scale, of, limit = traces, "traces", 1e-7
@@ -121,10 +130,10 @@ def one_distance(report: Report, rng: np.random.Generator, name: str, frames: in
     )
 
 
-def whole_run(report: Report, rng: np.random.Generator, layers: int) -> None:
+def whole_run(report: Report, rng: np.random.Generator, width: int, layers: int) -> None:
     """Time FAD jobs of a run, two at once, each on the same files: all that a layer's tables hold."""
     with scratch() as folder:
-        paths = write_layer(rng, folder)
+        paths = write_layer(rng, width, folder)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
             list(pool.map(_nothing, range(PROCESSES), chunksize=1))  # both have started
@@ -145,11 +154,10 @@ def _layer(paths: dict[str, list[str]]) -> None:
     fad.run(paths, model="bench", layer=0, emotions=list(EMOTIONS), paired=True)
 
 
-def kernel_audio_distance(report: Report, rng: np.random.Generator, rounds: int) -> None:
+def kernel_audio_distance(report: Report, rng: np.random.Generator, width: int, rounds: int, layers: int) -> None:
     """Time the KAD job of one encoder: files of clip means read and compared, layer by layer."""
-    layers = LAYERS // 3
     with scratch() as folder:
-        paths, index = write_clips(rng, folder, layers)
+        paths, index = write_clips(rng, width, folder, layers)
         emotions = list(EMOTIONS)
         seconds, _ = alternate(
             rounds, ours=lambda: kad.run(paths, index, model="bench", emotions=emotions, paired=True)
@@ -159,7 +167,9 @@ def kernel_audio_distance(report: Report, rng: np.random.Generator, rounds: int)
     report.figure(f"KAD, {sets} sets of one encoder", "seconds", min(seconds["ours"]), "<", 30)
 
 
-def write_clips(rng: np.random.Generator, folder: Path, layers: int) -> tuple[dict[str, list[str]], dict[str, str]]:
+def write_clips(
+    rng: np.random.Generator, width: int, folder: Path, layers: int
+) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Write embedding files that hold clip means, and the clips' index, as many clips as RAVDESS has."""
     paths: dict[str, list[str]] = {}
     index = {}
@@ -171,7 +181,7 @@ def write_clips(rng: np.random.Generator, folder: Path, layers: int) -> tuple[di
             made = store.Embeddings(
                 ids,
                 np.full(len(ids), 200),
-                rng.standard_normal((1, len(ids), WIDTH)).astype(np.float32),
+                rng.standard_normal((1, len(ids), width)).astype(np.float32),
                 np.array([len(ids)]),
                 np.zeros((1, 1, 1)),
                 np.zeros((1, 1, 1), np.float32),
@@ -196,23 +206,23 @@ def write(folder: Path, made: store.Embeddings, domain: str, layer: int, emotion
     return str(path)
 
 
-def write_layer(rng: np.random.Generator, folder: Path) -> dict[str, list[str]]:
+def write_layer(rng: np.random.Generator, width: int, folder: Path) -> dict[str, list[str]]:
     """Write the embedding files of one layer, as many frames in each block as RAVDESS gives."""
-    axes, carry = rotation(rng), carrier(rng)
-    scale = (axes * spectrum()) @ axes.T
+    axes, carry = rotation(rng, width), carrier(rng, width)
+    scale = (axes * spectrum(width)) @ axes.T
     scales = {"speech": scale, "music": carry @ scale @ carry}
     people = np.bincount(np.arange(SPEAKERS) % BLOCKS)
     paths: dict[str, list[str]] = {}
     for emotion, clips in EMOTIONS.items():
         for domain, seconds in SECONDS.items():
             counts = (people * clips * seconds * FRAME_RATE).astype(np.int64)
-            means = 0.1 * rng.standard_normal((BLOCKS, WIDTH)) @ np.linalg.cholesky(scales[domain]).T
+            means = 0.1 * rng.standard_normal((BLOCKS, width)) @ np.linalg.cholesky(scales[domain]).T
             scatter = np.stack([wishart.rvs(n - 1, scales[domain], random_state=rng) for n in counts])
             n = SPEAKERS * clips
             made = store.Embeddings(
                 [f"{i:03d}" for i in range(n)],
                 np.full(n, round(seconds * FRAME_RATE)),
-                np.zeros((1, n, WIDTH), np.float32),
+                np.zeros((1, n, width), np.float32),
                 counts,
                 means[None],
                 moments.pack(scatter)[None],

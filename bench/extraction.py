@@ -41,9 +41,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=184, help="clips for ours against the bare encoder (default 184)")
     parser.add_argument("--subset", type=int, default=8, help="clips for ours against a pass a layer (default 8)")
     parser.add_argument("--memory", type=int, default=180, help="clips of the larger memory run (default 180)")
-    parser.set_defaults(layers=LAYERS, short=3000)
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
-    options = parse(parser, clips=2, subset=2, memory=20, rounds=1, layers=1, short=60)
+    parser.set_defaults(layers=LAYERS, short=3000, stored=500)
+    options = parse(parser, clips=2, subset=2, memory=2, rounds=1, layers=1, short=20, stored=5)
     report = Report(
         "extraction",
         "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
@@ -63,7 +63,7 @@ def main() -> None:
         against_bare(report, encoder, recordings[: options.clips], folder, options.rounds)
         memory(report, folder / "encoder", recordings[: options.memory], folder, options.layers)
         memory_of_a_clip(report, folder, options.short)
-        disk_of_a_tuple(report, folder)
+        disk_of_a_tuple(report, folder, options.stored)
     report.facts |= {
         "recordings": source,
         "threads": THREADS,
@@ -216,9 +216,9 @@ def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
     )
 
 
-def disk_of_a_tuple(report: Report, folder: Path) -> None:
+def disk_of_a_tuple(report: Report, folder: Path, count: int) -> None:
     """Measure the file of one layer for few and for ten times as many clips: moments, and a row of means a clip."""
-    d, count, rng = 768, 500, np.random.default_rng(0)
+    d, rng = 768, np.random.default_rng(0)
     sizes = []
     for n in (count, 10 * count):
         moments = (np.ones(BLOCKS, dtype=np.int64), np.zeros((1, BLOCKS, d)))
