@@ -19,7 +19,7 @@ demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) --configfile demo.yaml
 
 report: .venv/installed
-	@$(BIN)/python workflow/make_report.py $(CONFIG)
+	@$(BIN)/python workflow/make_report.py $${CONFIG:+"$$CONFIG"}
 
 # one thread per process: the tests themselves run side by side
 test test-slow: export OMP_NUM_THREADS = 1
