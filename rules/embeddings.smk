@@ -4,7 +4,7 @@
 # one rule per encoder: they differ in their number of layers, and so in their outputs; the script is a param, because
 # `script` is read when a job runs, after the end of the loop
 for model in MODELS:
-    script = "extract_logmel" if model in LOGMEL else "extract"
+    extractor = "extract_logmel" if model in LOGMEL else "extract"
 
     rule:
         name:
@@ -35,8 +35,8 @@ for model in MODELS:
             encoder=ENCODERS[model],
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
             recordings=lambda wildcards: RUN.digest(wildcards.domain, wildcards.emotion),
-            script=script,
-            code=code(script),
+            script=extractor,
+            code=code(extractor),
         message:
             f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"
         script:

@@ -29,6 +29,13 @@ def test_the_paper_from_an_empty_folder(run):
     assert found["split"] == 10
 
 
+def test_the_groups_of_the_slurm_profile_can_be_planned(run):
+    # Snakemake refuses a group that a job outside it interrupts, but only for a profile that has groups
+    plan = run.snakemake("-n", "all", "--profile", "slurm")
+    assert plan.returncode == 0, plan.stderr
+    assert {"gather_tasks", "extract_mert"} <= set(jobs(plan.stdout + plan.stderr))
+
+
 def test_a_single_table_plans_its_own_encoder_only(run):
     plan = run.snakemake("-n", "results/fad/mert.csv")
     found = jobs(plan.stdout + plan.stderr)
