@@ -2,9 +2,11 @@
 
 KAD is the unbiased squared maximum mean discrepancy (Gretton et al. 2012, "A kernel two-sample test", eq. 3) with the
 kernel exp(-|x - y|^2 / (2 s^2)), which Chung et al. (2025, "KAD: no more FAD!", arXiv 2502.15602) propose for audio.
-Here x and y are clips, each the mean over its frames. The bandwidth s is the median distance between any two clips of
-both sets together, so neither set is the reference. Chung et al. take the median within the reference set, and their
-toolkit multiplies KAD by 100.
+Here x and y are clips, each the mean over its frames. Pairs of clips of one speaker are in none of the three means,
+within or across: the clips of one speaker are alike, so they would make a set look closer to itself than it is to
+another set of speakers. Without them KAD is unbiased for speakers, not only for independent clips. The bandwidth s is
+the median distance between any two clips of both sets together, so neither set is the reference. Chung et al. take the
+median within the reference set, and their toolkit multiplies KAD by 100.
 
 The kernel matrix is needed only once: everything else is computed from its sums over pairs of groups. A group is the
 clips of one speaker in one domain.
@@ -40,11 +42,11 @@ class Groups:
     in_a : ndarray (G,), bool
         Whether a group is of domain A; the others are of B.
     speaker : ndarray (G,), int
-        Who speaks. If speakers are paired, the same number in both domains is the same person.
+        Who speaks. The same number in both domains is the same person.
     count : ndarray (G,), int
         Clips of each group, at least one.
     kernel_sums : ndarray (G, G), float64
-        Sums over all pairs with one clip from each group, without pairs of a clip with itself.
+        Sums over all pairs with one clip from each group; 0 for two groups of the same speaker.
     """
 
     in_a: np.ndarray
@@ -63,16 +65,16 @@ class Groups:
         Returns
         -------
         ndarray (...), float64
-            NaN if a set has fewer than two clips.
+            NaN if a set has fewer than two speakers.
         """
         a, b = a.astype(float), b.astype(float)
-        n, m = a @ self.count, b @ self.count
-        by_a, by_b = a @ self.kernel_sums, b @ self.kernel_sums
-        with np.errstate(divide="ignore", invalid="ignore"):
-            within_a = (by_a * a).sum(axis=-1) / (n * (n - 1))
-            within_b = (by_b * b).sum(axis=-1) / (m * (m - 1))
-            across = (by_a * b).sum(axis=-1) / (n * m)
-        return np.where((n > 1) & (m > 1), within_a + within_b - 2 * across, np.nan)
+        pairs = np.outer(self.count, self.count) * (self.speaker[:, None] != self.speaker)
+
+        def mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+            return ((one @ self.kernel_sums) * other).sum(axis=-1) / ((one @ pairs) * other).sum(axis=-1)
+
+        with np.errstate(invalid="ignore"):
+            return mean(a, a) + mean(b, b) - 2 * mean(a, b)
 
 
 def squared_distances(clips: np.ndarray) -> np.ndarray:
@@ -99,7 +101,7 @@ def aggregate(squared: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tup
     in_a : ndarray (n,), bool
         Whether a clip is of domain A; the others are of B.
     speaker : ndarray (n,), int
-        Who speaks.
+        Who speaks. The same number in both domains is the same person.
 
     Returns
     -------
@@ -119,9 +121,10 @@ def aggregate(squared: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tup
     kernel = np.exp(squared / (-2 * bandwidth**2))
     keys, group = np.unique(np.stack([~in_a, speaker]), axis=1, return_inverse=True)
     members = (group.reshape(-1) == np.arange(keys.shape[1])[:, None]).astype(float)
-    count = members.sum(axis=1)
-    # a clip's kernel with itself is 1
-    return Groups(keys[0] == 0, keys[1], count.astype(int), members @ kernel @ members.T - np.diag(count)), bandwidth
+    others = keys[1][:, None] != keys[1]
+    return Groups(
+        keys[0] == 0, keys[1], members.sum(axis=1).astype(int), members @ kernel @ members.T * others
+    ), bandwidth
 
 
 def permutation(groups: Groups, *, paired: bool, draws: int = EXCHANGES, seed: int = SEED) -> float:
@@ -170,7 +173,7 @@ def standard_error(groups: Groups, *, paired: bool) -> float:
     Returns
     -------
     float
-        NaN if a domain has only one speaker, or only one clip once a speaker is left out.
+        NaN if a domain has fewer than three speakers: with one left out there must be two.
     """
     value = float(groups.kad(groups.in_a, ~groups.in_a))
     variance = 0.0
@@ -204,7 +207,7 @@ def run(
         One row per layer and emotion, with `all` as the last emotion: layer, emotion, kad, kad_low and kad_high (95 %
         by Student's t; the degrees of freedom are the speakers of the domain with fewer, minus one), std_error, p,
         bandwidth (in units of the hidden states), clips of each domain that were compared. If there are more than
-        MOST_CLIPS, so many are drawn. KAD is NaN if a domain has fewer than two clips.
+        MOST_CLIPS, so many are drawn. KAD is NaN if a domain has fewer than two speakers.
 
     Raises
     ------
@@ -222,7 +225,9 @@ def run(
             f"embeddings of {model}: {domain_a} has layers {layers[0]}, {domain_b} has {layers[1]}; run again"
         )
     speakers = {domain: {row["clip_id"]: row["speaker"] for row in read_rows(clips[domain])} for domain in files}
-    number = {name: i for i, name in enumerate(sorted({n for index in speakers.values() for n in index.values()}))}
+    # independent speakers are other people, even if both domains have one of the same name
+    people = sorted({(name, "" if paired else domain) for domain in files for name in speakers[domain].values()})
+    number = {person: i for i, person in enumerate(people)}
     rows = []
     for layer in arranged[domain_a]:
         a, b = (features.read(arranged[domain][layer]) for domain in files)
@@ -230,7 +235,11 @@ def run(
         labels = np.concatenate([a.labels, b.labels])
         in_a = np.arange(len(means)) < len(a.means)
         speaker = np.array(
-            [number[speakers[domain][c]] for domain, one in zip(files, (a, b), strict=True) for c in one.clips]
+            [
+                number[speakers[domain][c], "" if paired else domain]
+                for domain, one in zip(files, (a, b), strict=True)
+                for c in one.clips
+            ]
         )
         for label, emotion in enumerate([*emotions, "all"]):
             # emotion after emotion, and A before B in each
