@@ -4,8 +4,14 @@ In every transformer block up to the last layer that is weighted:
 
 1. LoRA (Hu et al. 2022, as in Hugging Face's `peft`): the weight W of a projection of the attention becomes
    W + B A alpha / rank.
-2. A bottleneck adapter (Houlsby et al. 2019) on the block's output h: h + W_up relu(W_down h + b_down) + b_up.
-3. A gate: each channel of the result times sigmoid(w), or times 2 sigmoid(w).
+2. A bottleneck adapter on the block's output h: h + W_up relu(W_down h + b_down) + b_up. The layers and their initial
+   values are those of Houlsby et al. (2019), the place is not: they put two adapters into each block, one after the
+   attention and one after the feed-forward layers, both before the residual sum and the layer norm. One adapter for
+   each block, after its feed-forward layers, is the form of Pfeiffer et al. (2021, "AdapterFusion"); ours comes after
+   the residual sum and the norm that ends a block.
+3. A gate, in one of four forms (`GATES`). The paper names a "weighting gate" and gives no formula. Its source, as far
+   as we can tell, is Lashkarashvili et al. (2024, arXiv 2402.11747), which we could not read in full, so these forms
+   are our readings.
 
 The next block sees the gated output. Each layer is averaged over the clip's frames, the layers are weighted by a learnt
 softmax, and a linear head gives the logits. What comes before the first block is frozen and has no adapters, so that
@@ -28,6 +34,36 @@ from speechsong.encoders.loading import Encoder
 
 
 @dataclass(frozen=True)
+class Gate:
+    """A factor that is learnt in every block.
+
+    Attributes
+    ----------
+    scale, start : float
+        The factor is scale x sigmoid(w), and w starts at `start`.
+    per_channel : bool
+        Whether each channel has its own w, or the block one.
+    on_adapter : bool
+        Whether it multiplies only what the bottleneck adapter adds, or the whole output of the block.
+    """
+
+    scale: float
+    start: float
+    per_channel: bool = True
+    on_adapter: bool = False
+
+
+GATES = {
+    "identity": Gate(2.0, 0.0),
+    "block": Gate(2.0, 0.0, per_channel=False),
+    "bottleneck": Gate(2.0, 0.0, on_adapter=True),
+    # it starts at 0.73 in every block, which compounds in encoders whose residual stream has no norm (Whisper, and
+    # stable layer norm): their last layers then differ much from those of the frozen encoder
+    "sigmoid": Gate(1.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
 class Settings:
     """The trained parts beside the encoder. The names are those of the config's `adapt`.
 
@@ -42,8 +78,7 @@ class Settings:
     width : int
         Of the bottleneck.
     gate : str
-        "sigmoid": channels are multiplied by sigmoid(w), and w starts at 1. "identity": by 2 sigmoid(w), and w starts
-        at 0, so that the gate changes nothing before training.
+        One of `GATES`. All but "sigmoid" change nothing before training.
     layers : tuple of int
         The hidden states that are weighted, in order, from 1 (the output of the first block).
     """
@@ -103,15 +138,16 @@ class Adapted(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.layers = settings.layers
-        self.gate_is_doubled = settings.gate == "identity"
+        self.gate_form = GATES[settings.gate]
         # later blocks are never run
         blocks = self.layers[-1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.transformer = inject_adapter_in_model(lora_config(settings), encoder.model)
             self.bottleneck = nn.ModuleList(Bottleneck(encoder.width, settings.width) for _ in range(blocks))
-            initial = 0.0 if self.gate_is_doubled else 1.0
-            self.gate = nn.ParameterList(nn.Parameter(torch.full((encoder.width,), initial)) for _ in range(blocks))
+            size = encoder.width if self.gate_form.per_channel else 1
+            start = torch.full((size,), self.gate_form.start)
+            self.gate = nn.ParameterList(nn.Parameter(start.clone()) for _ in range(blocks))
             self.layer_weights = nn.Parameter(torch.zeros(len(self.layers)))
             self.head = nn.Linear(encoder.width, classes)
         for module in self.transformer.modules():
@@ -159,10 +195,9 @@ class Adapted(nn.Module):
 
     def adapt_output(self, block: int, hidden: torch.Tensor) -> torch.Tensor:
         """Apply bottleneck and gate to the output (B, T, d) of a block, counted from 1."""
-        factor = torch.sigmoid(self.gate[block - 1])
-        if self.gate_is_doubled:
-            factor = 2 * factor
-        return self.bottleneck[block - 1](hidden) * factor
+        factor = self.gate_form.scale * torch.sigmoid(self.gate[block - 1])
+        adapted = self.bottleneck[block - 1](hidden)
+        return hidden + (adapted - hidden) * factor if self.gate_form.on_adapter else adapted * factor
 
 
 def _wavlm_attention(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,13 @@ def loss_of(model: adapters.Adapted, some: list[Clip]) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(model(some), torch.arange(len(some)))
 
 
+@pytest.mark.parametrize("gate", [name for name in adapters.GATES if name != "sigmoid"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_start_with_the_identity_gate_is_the_frozen_encoder(folders, family):
+def test_the_start_is_the_frozen_encoder(folders, family, gate):
     encoder = load(folders, family)
     some = clips(encoder)
     before = states(encoder, some)
-    model = adapters.Adapted(encoder, IDENTITY, 4, seed=0)
+    model = adapters.Adapted(encoder, replace(IDENTITY, gate=gate), 4, seed=0)
     for one, other in zip(before, states(encoder, some, model.adapt_output), strict=True):
         for a, b in zip(one, other, strict=True):
             assert (a - b).abs().max() < 1e-5
@@ -240,10 +242,25 @@ def test_nothing_is_masked_or_dropped_in_training(folders, family):
         assert torch.equal(first, model.eval()(some))
 
 
-def test_the_gate_of_the_paper_starts_at_sigmoid_of_one(folders):
+@pytest.mark.parametrize(("gate", "numbers"), [("identity", 48), ("block", 1), ("bottleneck", 48), ("sigmoid", 48)])
+@torch.no_grad()
+def test_what_a_gate_multiplies(folders, gate, numbers):
     encoder = load(folders, "hubert")
-    settings = adapters.Settings(4, 8, ALL, 8, "sigmoid", (1, 2, 3))
-    model = adapters.Adapted(encoder, settings, 4, seed=0)
+    model = adapters.Adapted(encoder, replace(IDENTITY, gate=gate), 4, seed=0)
+    disturb(model, "bottleneck")
+    w = torch.linspace(-2, 2, numbers)
+    model.gate[0].copy_(w)
+    hidden = torch.randn((1, 2, 48), generator=torch.Generator().manual_seed(0))
+    adapter = model.bottleneck[0]
+    added = adapter.up(torch.relu(adapter.down(hidden)))
+    assert added.abs().min() > 0
+    factor = (1 if gate == "sigmoid" else 2) / (1 + torch.exp(-w))
+    expected = hidden + factor * added if gate == "bottleneck" else factor * (hidden + added)
+    torch.testing.assert_close(model.adapt_output(1, hidden), expected)
+
+
+def test_the_gate_sigmoid_starts_at_sigmoid_of_one(folders):
+    model = adapters.Adapted(load(folders, "hubert"), replace(IDENTITY, gate="sigmoid"), 4, seed=0)
     hidden = torch.ones(1, 2, 48)
     torch.testing.assert_close(model.adapt_output(1, hidden), hidden * torch.sigmoid(torch.tensor(1.0)))
 
