@@ -1,4 +1,4 @@
-# `make demo` and `make test` need nothing beforehand but Python 3.11 or later; the rest is in README.md.
+# `make demo` and `make test` need only Python 3.11 or later; README.md says what the other targets need.
 
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -38,7 +38,7 @@ lint: .venv/installed
 	$(BIN)/snakemake --lint
 
 dag: .venv/installed
-	@command -v dot > /dev/null || { echo "make dag needs graphviz: install the package graphviz, then run again"; exit 1; }
+	@command -v dot > /dev/null || { echo "make dag needs graphviz: install graphviz, then run again"; exit 1; }
 	mkdir -p results
 	$(BIN)/snakemake all --rulegraph > results/rulegraph.dot
 	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
@@ -49,7 +49,7 @@ BENCHMARKS := extraction probes distances adaptation evaluation scale
 bench: .venv/installed
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done
 
-# every benchmark to its end on very little; judges nothing
+# runs every benchmark to its end on very little data, without judging the results
 bench-quick: .venv/installed
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py --quick || exit 1; done
 

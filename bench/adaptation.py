@@ -1,9 +1,9 @@
-"""Adaptation: a training step of peft against the plain way; all of baseline and ws; on a GPU the whole of peft."""
+"""Adaptation: a training step of peft against a plain one; all of baseline and ws; a stage of peft on a GPU if any."""
 
 import argparse
 import os
 
-# before anything brings in a BLAS; one thread is what a job of baseline or ws has, PyTorch is told otherwise below
+# before any import loads a BLAS; a job of baseline or ws has one thread, and PyTorch's number is set below
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import time
@@ -30,15 +30,15 @@ EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful"]
 # the paper's split of a domain, and its training
 CLIPS, TRAIN, VALIDATION, EPOCHS = 1012, 607, 202, 300
 LAYERS, SEEDS = 12, 5
-# of bf16 on the tensor cores, without sparsity, by a part of the card's name
+# peak of bf16 on the tensor cores, without sparsity, by a part of the card's name
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12}
 
 
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=32, help="clips of an epoch of peft (default 32)")
-    parser.add_argument("--batch", type=int, default=8, help="clips a step of peft (default 8)")
+    parser.add_argument("--clips", type=int, default=32, help="clips per epoch of peft (default 32)")
+    parser.add_argument("--batch", type=int, default=8, help="clips per step of peft (default 8)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
     parser.set_defaults(layers=LAYERS, epochs=EPOCHS, seeds=SEEDS)
     options = parse(parser, clips=4, batch=2, rounds=1, layers=1, epochs=2, seeds=1)
@@ -73,7 +73,7 @@ def clips(count: int) -> tuple[str, list[Recording]]:
         source = "RAVDESS speech"
     else:
         paths = [str(RESULTS / "voices" / n) for n in zenodo.ravdess_recordings("speech")]
-        # there are voices for some of the emotions only
+        # there are voices for only some of the emotions
         found = [
             r for r in readers.read_ravdess(paths, "speech") if readers.EMOTIONS.index(r.emotion) + 1 in voices.EMOTIONS
         ]
@@ -96,14 +96,14 @@ def adapted(checkpoint: Path, device: str = "cpu") -> adapters.Adapted:
 
 @torch.no_grad()
 def disturb(model: adapters.Adapted) -> None:
-    """Move the trained parts away from their start, in every model by the same values."""
+    """Move the trained parts away from their initial values, by the same amounts in every model."""
     generator = torch.Generator().manual_seed(0)
     for parameter in model.trained().values():
         parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
 
 
 class Plain(torch.nn.Module):
-    """The whole model of transformers on padded waveforms, with the adapters of an `Adapted` hung on its layers."""
+    """The whole model of transformers on padded waveforms, with the adapters of an `Adapted` as hooks on its layers."""
 
     def __init__(self, parts: adapters.Adapted) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Plain(torch.nn.Module):
 
 
 def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds: int) -> None:
-    """Compare an epoch of training, and the loss of single clips."""
+    """Compare the time of an epoch of training, and the loss and gradients of single clips."""
     chosen = stages.Training(1, 1e-4, 0.01, batch)
     answers = np.array([EMOTIONS.index(r.emotion) for r in recordings])
     rows = np.arange(len(recordings))
@@ -150,10 +150,10 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
         return torch.nn.functional.cross_entropy(plain([waveforms[i] for i in some]), targets[some])
 
     spent, _ = timed(lambda: [kept[int(i)] for i in rows])
-    # at the start half of the trained parts are zero and would hide the other half
+    # initially half of the trained parts are zero, which would hide the other half
     for parts in (model, plain.parts):
         disturb(parts)
-    # without padding, which the plain way lets into the features
+    # clip by clip: padding would affect the features of the plain implementation
     losses, slopes = [], []
     for i in range(min(4, len(rows))):
         for parts, loss in (
@@ -193,7 +193,7 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
 
 
 def linear(report: Report, folder: Path, seeds: int, epochs: int) -> None:
-    """Time baseline and ws as the jobs do them, files included: five seeds, both stages and directions."""
+    """Time baseline and ws as jobs run them, including files: five seeds, both stages and directions."""
     rng = np.random.default_rng(0)
     files_of = {d: _embeddings(folder, d, rng) for d in ("speech", "music")}
     parts = np.array(["train"] * TRAIN + ["validation"] * VALIDATION + ["test"] * (CLIPS - TRAIN - VALIDATION))
@@ -214,11 +214,11 @@ def linear(report: Report, folder: Path, seeds: int, epochs: int) -> None:
 
 
 def _embeddings(folder: Path, domain: str, rng: np.random.Generator) -> list[str]:
-    """Write the embeddings of one domain: layer by layer, in each the emotions in order."""
+    """Write the embeddings of one domain: layer by layer, and emotion by emotion in each."""
     paths = []
     for layer in range(1, LAYERS + 1):
         for emotion, some in zip(EMOTIONS, np.array_split(np.arange(CLIPS), len(EMOTIONS)), strict=True):
-            # one state is written, as its own layer; moments are not read here
+            # only one hidden state is written, as this layer; moments are not read here
             pooled = np.broadcast_to(
                 rng.standard_normal((len(some), 768)).astype(np.float32), (layer + 1, len(some), 768)
             )
@@ -250,13 +250,13 @@ def _stage(folder, approach, seed, source, target, split, files_of, epochs) -> N
 
 
 def gpu(report: Report, checkpoint: Path, recordings: list) -> None:
-    """Time fronts and bf16 steps of batch 32 on a GPU and extrapolate a stage of the paper."""
+    """Time fronts and bf16 steps with 32 clips on a GPU, and extrapolate to a stage of the paper."""
     from torch.utils.flop_counter import FlopCounterMode
 
     size, steps = 32, 50
     recordings = (recordings * size)[: 2 * size]
     model = adapted(checkpoint, "cuda")
-    # the first front pays for starting the GPU
+    # the first front includes the time to start the GPU
     fronts.front(model.encoder, recordings[0].path)
     torch.cuda.synchronize()
     kept = fronts.Fronts(model.encoder, [r.path for r in recordings], 1e11)

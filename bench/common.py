@@ -23,9 +23,9 @@ SHARED = ROOT.parent / "shared" / "data" / "ravdess-24k"
 
 
 def parse(parser: argparse.ArgumentParser, **quick: object) -> argparse.Namespace:
-    """Parse the options of a benchmark, with `--quick`, which sets those in `quick` and judges nothing."""
+    """Parse the options of a benchmark, and `--quick`, which sets the options in `quick` and judges nothing."""
     parser.add_argument(
-        "--quick", action="store_true", help="run every step once, on little; judges and writes nothing"
+        "--quick", action="store_true", help="run every step once, on little data; judges and writes nothing"
     )
     options = parser.parse_args()
     if options.quick:
@@ -41,14 +41,14 @@ def timed(work: Callable[[], object]) -> tuple[float, Any]:
 
 
 def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Call each of `works` in turn, `rounds` times over, so that a busy spell of the machine hits them alike.
+    """Call each of `works` in turn, `rounds` times over, so that a busy spell of the machine affects all of them.
 
     Returns
     -------
     seconds : dict of list of float
-        Of every call.
+        Seconds of every call.
     last : dict
-        What each returned the last time.
+        What each returned in the last round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     last: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def speedup(seconds: dict[str, list[float]]) -> float:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has had resident so far, in MB."""
+    """The peak resident memory of this process so far, in MB."""
     status = Path("/proc/self/status")
     if status.exists():
         # getrusage's ru_maxrss on Linux starts at what the parent had when it started this process; this does not
@@ -78,7 +78,7 @@ def peak_megabytes() -> float:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a folder below results/bench, on the disk that results go to; it is deleted afterwards."""
+    """Yield a folder below results/bench, on the same disk as results; it is deleted afterwards."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="scratch-", dir=RESULTS) as folder:
         yield Path(folder)
@@ -105,7 +105,7 @@ class Report:
         print(f"{name}: {measures}\nreference: {reference}")
 
     def figure(self, name: str, kind: str, value: float, sense: str, target: float) -> None:
-        """Print `NAME: ratio 15.3 (target >= 12)`, with MISSED where that is so."""
+        """Print `NAME: ratio 15.3 (target >= 12)`, and MISSED if the value misses the target."""
         met = {">=": value >= target, "<=": value <= target, "<": value < target}[sense]
         self.figures.append(
             {"name": name, "kind": kind, "value": value, "sense": sense, "target": target, "met": bool(met)}
@@ -119,7 +119,7 @@ class Report:
         print(f"  {text}", flush=True)
 
     def write(self) -> None:
-        """Print the facts; write everything to results/bench/NAME.json, unless it was quick."""
+        """Print the facts; write everything to results/bench/NAME.json, except with `--quick`."""
         print("facts: " + ", ".join(f"{key} {value}" for key, value in self.facts.items()))
         if self.quick:
             return
@@ -134,7 +134,7 @@ class Report:
 
 
 def machine() -> dict:
-    """The processor, its cores and the versions that the numbers hold for."""
+    """The processor, its cores and the versions that the numbers were measured with."""
     name, cpuinfo = platform.processor(), Path("/proc/cpuinfo")
     if cpuinfo.exists():
         models = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]

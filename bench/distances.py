@@ -1,9 +1,9 @@
-"""Fréchet audio distance: speed and error against scipy's matrix square root; the time for a whole run, and of KAD."""
+"""Fréchet audio distance: speed and error against scipy's matrix square root; the time of a whole run and of KAD."""
 
 import argparse
 import os
 
-# before anything brings in a BLAS; the workflow's FAD jobs have one thread each too
+# before any import loads a BLAS; the workflow's FAD jobs have one thread each too
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import dataclasses
@@ -22,7 +22,7 @@ from speechsong.distances import fad, kad
 from speechsong.embeddings import moments, store
 
 WIDTH = 768
-EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
+EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips per speaker
 SPEAKERS, BLOCKS, FRAME_RATE = 23, 10, 50
 SECONDS = {"speech": 3.7, "music": 4.6}  # mean length of a clip
 LAYERS = 39  # 13 hidden states of 3 encoders
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each, the best counts (default 5)")
     parser.add_argument("--layers", type=int, default=4, help="layers measured for the time of all (default 4)")
     parser.add_argument("--full", action="store_true", help=f"measure all {LAYERS} layers instead of extrapolating")
-    # more than the frames of the rank-deficient pair, in the quick form too
+    # wider than the number of frames of the rank-deficient pair, with --quick too
     parser.set_defaults(width=WIDTH, kad_layers=LAYERS // 3)
     options = parse(parser, rounds=1, layers=1, width=192, kad_layers=1)
     report = Report(
@@ -131,7 +131,7 @@ def one_distance(
 
 
 def whole_run(report: Report, rng: np.random.Generator, width: int, layers: int) -> None:
-    """Time FAD jobs of a run, two at once, each on the same files: all that a layer's tables hold."""
+    """Time the FAD jobs of a run, two at once, all on the same files; each computes all tables of a layer."""
     with scratch() as folder:
         paths = write_layer(rng, width, folder)
         context = multiprocessing.get_context("spawn")
@@ -155,7 +155,7 @@ def _layer(paths: dict[str, list[str]]) -> None:
 
 
 def kernel_audio_distance(report: Report, rng: np.random.Generator, width: int, rounds: int, layers: int) -> None:
-    """Time the KAD job of one encoder: files of clip means read and compared, layer by layer."""
+    """Time the KAD job of one encoder, which reads and compares files of clip means, layer by layer."""
     with scratch() as folder:
         paths, index = write_clips(rng, width, folder, layers)
         emotions = list(EMOTIONS)
@@ -170,7 +170,7 @@ def kernel_audio_distance(report: Report, rng: np.random.Generator, width: int, 
 def write_clips(
     rng: np.random.Generator, width: int, folder: Path, layers: int
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Write embedding files that hold clip means, and the clips' index, as many clips as RAVDESS has."""
+    """Write embedding files that hold clip means, and the clips CSVs, for as many clips as RAVDESS has."""
     paths: dict[str, list[str]] = {}
     index = {}
     for domain in SECONDS:
@@ -194,7 +194,7 @@ def write_clips(
 
 
 def write(folder: Path, made: store.Embeddings, domain: str, layer: int, emotion: str) -> str:
-    """Write one state as the file of a layer, to its place below a folder; return the path."""
+    """Write one hidden state as the file of a layer, in its place below a folder; return the path."""
     path = folder / f"bench/{domain}/layer{layer:02d}/{emotion}.h5"
     every: dict = {name: np.repeat(getattr(made, name), layer + 1, axis=0) for name in ("pooled", "mean", "scatter")}
     store.write(
@@ -207,7 +207,7 @@ def write(folder: Path, made: store.Embeddings, domain: str, layer: int, emotion
 
 
 def write_layer(rng: np.random.Generator, width: int, folder: Path) -> dict[str, list[str]]:
-    """Write the embedding files of one layer, as many frames in each block as RAVDESS gives."""
+    """Write the embedding files of one layer, with as many frames in each block as RAVDESS has."""
     axes, carry = rotation(rng, width), carrier(rng, width)
     scale = (axes * spectrum(width)) @ axes.T
     scales = {"speech": scale, "music": carry @ scale @ carry}

@@ -16,7 +16,7 @@ from speechsong.evaluation import claims, comparisons, intervals, predictions, s
 from speechsong.report import tables
 
 MODELS, DOMAINS = ["w2v2", "hubert", "mert"], ["speech", "music"]
-EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips a speaker
+EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips per speaker
 SPEAKERS, SEEDS, BLOCKS, WIDTH = 23, 5, 10, 768
 APPROACHES = ["baseline", "ws", "peft"]
 
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def works(folder: Path, clips: dict[str, str]) -> dict:
-    """What the workflow's rules compute, by name."""
+    """The computations of the workflow's rules, by name."""
     probes = {model: str(folder / f"{model}-probe.csv") for model in MODELS}
     paths = {
         (model, task): sorted(str(p) for p in (folder / model / task).rglob("*.csv"))
@@ -95,7 +95,7 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
     def measure_kad() -> None:
         layers = range(len(paths["w2v2", "probe"]) // len(DOMAINS))
         for _ in MODELS:
-            # all encoders are as large as this one
+            # one encoder stands for all, which are as large
             of = {
                 d: [str(folder / f"bench/{d}/layer{k:02d}/{e}.h5") for k in layers for e in EMOTIONS] for d in DOMAINS
             }
@@ -117,12 +117,12 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
 
 
 def distances(folder: Path, model: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the FADs of a model, and those without each block."""
+    """Read the FADs of a model, and those with each block left out."""
     return tables.read([str(folder / f"{model}-fad.csv")]), tables.read([str(folder / f"{model}-left_out.csv")])
 
 
 def by_rows(some: pd.DataFrame, draws: int) -> np.ndarray:
-    """Resample as one would by hand: the accuracies of the rows of the speakers drawn, with all the metrics."""
+    """Resample the plain way: compute the metrics from the rows of the drawn speakers; return the accuracies."""
     rng = np.random.default_rng(1)
     groups = [group for _, group in some.groupby("speaker")]
     found = []
@@ -135,7 +135,7 @@ def by_rows(some: pd.DataFrame, draws: int) -> np.ndarray:
 
 
 def write_run(folder: Path, rng: np.random.Generator, layers: int, speakers: int) -> None:
-    """Write what the statistics of a run read: clips, predictions, probes and FADs, of made-up answers."""
+    """Write what the statistics of a run read: clips, predictions, probes and FADs, from made-up answers."""
     truth = {}
     for domain in DOMAINS:
         rows = [

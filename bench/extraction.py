@@ -3,7 +3,7 @@
 import argparse
 import os
 
-# before anything brings in a BLAS
+# before any import loads a BLAS
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
 
 import dataclasses
@@ -28,7 +28,7 @@ from speechsong.embeddings.extract import attributes, extract
 from speechsong.encoders import loading
 
 THREADS, BLOCKS = 2, 10
-# here, so that it also holds in the processes that measure memory
+# at import, so that it also holds in the processes that measure memory
 torch.set_num_threads(THREADS)
 transformers.utils.logging.disable_progress_bar()
 ENTRY = {"checkpoint": "wav2vec2-base, random weights", "window_seconds": 30}
@@ -39,7 +39,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=184, help="clips for ours against the bare encoder (default 184)")
-    parser.add_argument("--subset", type=int, default=8, help="clips for ours against a pass a layer (default 8)")
+    parser.add_argument("--subset", type=int, default=8, help="clips for ours against one pass per layer (default 8)")
     parser.add_argument("--memory", type=int, default=180, help="clips of the larger memory run (default 180)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
     parser.set_defaults(layers=LAYERS, short=3000, stored=500)
@@ -47,7 +47,7 @@ def main() -> None:
     report = Report(
         "extraction",
         "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
-        "(layers) one encoder pass a hidden state and clip, as fadtk does; (bare) model(input_values) clip by clip, "
+        "(layers) one encoder pass per hidden state and clip, as fadtk does; (bare) model(input_values) clip by clip, "
         "inputs in memory, nothing kept; (memory) a tenth of the clips; (a clip) its means of all states, float32",
         options.quick,
     )
@@ -56,7 +56,7 @@ def main() -> None:
         print(f"recordings: {source}", flush=True)
         write_base_encoder(folder / "encoder", options.layers)
         encoder = load(folder / "encoder", options.layers)
-        # the first calls load code, which is not to be measured
+        # not measured: the first calls load code
         ours(encoder, recordings[:1], folder)
         pass_a_layer(encoder, recordings[:1], folder / "frames", states=1)
         against_layers(report, encoder, recordings[: options.subset], folder, options.rounds)
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def clips(count: int) -> tuple[str, list[Recording]]:
-    """List angry speech of RAVDESS, speaker by speaker, actor 18 left out; without the corpus make synthetic voices."""
+    """List angry speech of RAVDESS by speaker, without actor 18; make synthetic voices if the corpus is absent."""
     if SHARED.exists():
         entries = {d: {"reader": "ravdess", "root": str(SHARED), "channel": d} for d in ("speech", "song")}
         found = {domain: scan(domain, entry) for domain, entry in entries.items()}
@@ -91,7 +91,7 @@ def clips(count: int) -> tuple[str, list[Recording]]:
 
 
 def make_voice(path: str) -> None:
-    """Write a synthetic voice that repeats itself up to a length drawn as those of RAVDESS's angry speech are."""
+    """Write a synthetic voice, repeated up to a length drawn from a fit to those of RAVDESS's angry speech."""
     voice = voices.synthesise(path)
     rng = np.random.default_rng(int(Path(path).stem.replace("-", "")))
     seconds = np.clip(rng.normal(3.87, 0.38), 2.9, 5.3)
@@ -132,7 +132,7 @@ def pass_a_layer(encoder: loading.Encoder, recordings: list, folder: Path, state
 
 
 def against_layers(report: Report, encoder: loading.Encoder, recordings: list, folder: Path, rounds: int) -> None:
-    """Compare with one pass a layer; the clips are of one speaker, or few, hence few blocks with many clips each."""
+    """Compare with one pass per layer; the clips are of one or few speakers, so blocks are few and large."""
     frames = folder / "frames"
     seconds, results = alternate(
         rounds,
@@ -147,7 +147,7 @@ def against_layers(report: Report, encoder: loading.Encoder, recordings: list, f
         worst = max(worst, np.abs(pooled - np.stack([f.mean(axis=0, dtype=np.float64) for f in stored])).max())
     best = {name: min(values) for name, values in seconds.items()}
     report.note(
-        f"ours {best['ours']:.1f} s, a pass a layer {best['reference']:.1f} s for {len(recordings)} clips; "
+        f"ours {best['ours']:.1f} s, one pass per layer {best['reference']:.1f} s for {len(recordings)} clips; "
         f"their clip means differ by {worst:.1e} at most"
     )
 
@@ -183,7 +183,7 @@ def memory(report: Report, checkpoint: Path, recordings: list, folder: Path, lay
 
 
 def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
-    """Measure what each of thousands of clips adds, by many very short ones through a small encoder."""
+    """Measure the memory that each clip adds, with thousands of very short clips through a small encoder."""
     model = transformers.Wav2Vec2Config(
         hidden_size=256,
         num_hidden_layers=4,
@@ -217,7 +217,7 @@ def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
 
 
 def disk_of_a_tuple(report: Report, folder: Path, count: int) -> None:
-    """Measure the file of one layer for few and for ten times as many clips: moments, and a row of means a clip."""
+    """Measure the file of one layer for few and for ten times as many clips: moments, and one row of means per clip."""
     d, rng = 768, np.random.default_rng(0)
     sizes = []
     for n in (count, 10 * count):
@@ -231,7 +231,7 @@ def disk_of_a_tuple(report: Report, folder: Path, count: int) -> None:
     each = (sizes[1] - sizes[0]) / (9 * count)
     report.facts["bytes of a layer"] = {str(n): size for n, size in zip((count, 10 * count), sizes, strict=True)}
     report.figure("disk: a clip in a layer", "times its means", each / (4 * d), "<=", 1.05)
-    # float32 and packed; float64 means of the blocks
+    # scatter, packed in float32, and means of the blocks in float64
     constant = BLOCKS * (d * (d + 1) // 2 * 4 + d * 8)
     report.figure("disk: moments of a layer", "times their numbers", (sizes[0] - count * each) / constant, "<=", 1.01)
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-# before anything brings in a BLAS
+# before any import loads a BLAS
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import numpy as np
@@ -33,7 +33,7 @@ def main() -> None:
     )
     features, labels, parts = problem(np.random.default_rng(0))
     settings = probe.Settings(epochs=options.epochs, learning_rate=1e-3, weight_decay=0.01, batch_size=32)
-    # the first calls load code, which is not to be measured
+    # not measured: the first calls load code
     brief = probe.Settings(epochs=1, learning_rate=1e-3, weight_decay=0.01, batch_size=32)
     probe.train(features, labels, len(EMOTIONS), parts, brief)
     one_by_one(features, labels, parts[0], brief)
@@ -71,7 +71,7 @@ def main() -> None:
 def problem(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[Split]]:
     """Make features of 23 speakers with 44 clips each, and the splits that the workflow would draw.
 
-    Features are Gaussian about a mean of the emotion and one of the speaker, with a spread that decays over the axes.
+    Features are Gaussian about the sum of an emotion's and a speaker's mean, with a spread that decays over the axes.
     """
     people = [f"{actor:02d}" for actor in range(1, 25) if actor != 18]
     rows = []

@@ -1,4 +1,4 @@
-"""The plan of large runs and of a finished one: time, memory and jobs of `snakemake -n all`."""
+"""Planning large runs and a finished run: time, memory and jobs of `snakemake -n all`."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ def main() -> None:
     report = Report(
         "scale",
         "`snakemake -n all` from nothing: processor seconds, memory and jobs; and of the paper's config, finished",
-        "the time for a file at the size before the largest",
+        "the time per file at the second largest size",
         options.quick,
     )
     per_file = []
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def plan(folder: Path, encoders: int, layers: int, emotions: int, recordings: int) -> tuple:
-    """Plan a run; return processor seconds, wall seconds, peak memory in MB, jobs, and files that the plan is about."""
+    """Plan a run; return processor seconds, wall seconds, peak memory in MB, and the numbers of jobs and files."""
     names = [f"e{i}" for i in range(emotions)]
     config = CONFIG | {"results": str(folder / "results"), "emotions": names, "corpora": {}}
     for domain in config["domains"]:
@@ -92,7 +92,7 @@ def plan(folder: Path, encoders: int, layers: int, emotions: int, recordings: in
 
 
 def no_op(folder: Path, rounds: int) -> list[float]:
-    """Return the wall seconds of plans of the paper's experiment where all is done, by empty files."""
+    """Return the wall seconds of planning the paper's experiment when it is finished, with empty files as results."""
     for channel in ("speech", "song"):
         for name in ravdess_recordings(channel):
             path = folder / "data/ravdess" / name
@@ -110,7 +110,7 @@ def no_op(folder: Path, rounds: int) -> list[float]:
     for output in outputs:
         (folder / output).parent.mkdir(parents=True, exist_ok=True)
         (folder / output).touch()
-    # the settings and the code of every file, as a run remembers them
+    # record the settings and the code of every file, as a run does
     snakemake("--touch", *here)
     seconds = []
     for _ in range(rounds):
@@ -123,7 +123,7 @@ def no_op(folder: Path, rounds: int) -> list[float]:
 
 
 def snakemake(*arguments: str) -> str:
-    """Run Snakemake in a process of its own; return what it says."""
+    """Run Snakemake in a process of its own; return what it prints."""
     command = [sys.executable, "-c", MEASURED, *arguments, "--cores", "2"]
     path = {"PYTHONPATH": str(ROOT / "bench")}
     done = subprocess.run(command, cwd=ROOT, env=os.environ | path, capture_output=True, text=True, check=False)
@@ -132,7 +132,7 @@ def snakemake(*arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-# Snakemake in a process of its own, which says at the end how much memory it took
+# Snakemake in a process of its own, which prints its processor seconds and peak memory at the end
 MEASURED = """
 import time
 from common import peak_megabytes

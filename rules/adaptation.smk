@@ -1,4 +1,4 @@
-# Two-stage adaptation: one job per stage. Stage one of a domain serves its own row and every stage two that starts there.
+# Two-stage adaptation: one job per stage. All stages two that start from a domain share its stage one.
 
 ADAPTED = [model for model in MODELS if targets.approaches(config, model)]
 

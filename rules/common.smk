@@ -1,4 +1,4 @@
-# Configuration and paths: what the run is made of, and the functions that several rule files use.
+# Configuration and paths: what a run consists of, and the functions that several rule files use.
 
 import os
 import sys
@@ -9,7 +9,7 @@ from snakemake.logging import logger
 
 SOURCE = f"{workflow.basedir}/src"
 sys.path.insert(0, SOURCE)
-# scripts find the package here, also inside an environment of their own
+# scripts find the package here, even in a conda environment
 os.environ.update(PYTHONPATH=SOURCE)
 
 from speechsong.errors import UserError
@@ -36,7 +36,7 @@ TASKS = ["probe", "adapt"]
 SPLITS = [
     f"{protocol}-{seed}" for protocol in config["split"]["protocols"] for seed in config["split"]["seeds"]
 ]
-# what adaptation trains on: one domain (stage one), or one after another (stage two; twice the same is the control)
+# what adaptation trains on: one domain (stage one), or two in turn (stage two; the same one twice is the control)
 DIRECTIONS = targets.directions(DOMAINS)
 CLIPS = [f"<results>/clips/{domain}.csv" for domain in DOMAINS]
 
@@ -48,12 +48,12 @@ pathvars:
 
 
 def code(script):
-    """The fingerprint of a rule's script: a param, so that a changed formula reruns what depends on it."""
+    """The fingerprint of a rule's script. As a param, it makes changed code rerun whatever depends on it."""
     return fingerprint.of_script(f"{workflow.basedir}/workflow/scripts/{script}.py")
 
 
 def layers(model):
-    """The two digits of each hidden state of an encoder."""
+    """The hidden states of an encoder, as the two digits that paths use."""
     return targets.layers(config, model)
 
 
@@ -63,12 +63,12 @@ def embeddings(model, domain, layer=None):
 
 
 def every(pattern, models=MODELS):
-    """A file of each encoder."""
+    """The path that a pattern gives for each encoder."""
     return [pattern.format(model=model) for model in models]
 
 
 def fetched(*domains):
-    """No input, but to be had only once the recordings of the domains are there."""
+    """An empty list of inputs, which is available only once the recordings of the domains are fetched."""
     for source, corpora in RUN.unfetched.items():
         if corpora.keys() & set(domains):
             fetching = {"zenodo": "fetch_ravdess", "demo": "synthesise_voices"}[source]
@@ -77,7 +77,7 @@ def fetched(*domains):
 
 
 def stage(ask):
-    """An input or param of a stage: what `ask` of `planning.targets` says of it."""
+    """An input or param of a stage: a function of its wildcards, from the function `ask` of `planning.targets`."""
 
     def answer(wildcards):
         try:
@@ -88,7 +88,7 @@ def stage(ask):
     return answer
 
 
-# title, caption and files of what the report shows, by the name of the caption in workflow/report
+# title, caption and files of each entry of the report, by the name of its caption in workflow/report
 ENTRIES = {}
 
 
@@ -105,7 +105,7 @@ def shown(path, title, caption, category):
 
 
 def table(name, title, caption, category):
-    """A table as CSV, which the report shows, Markdown and LaTeX."""
+    """The files of a table: CSV (which the report shows), Markdown and LaTeX."""
     return {
         "csv": shown(f"<results>/tables/{name}.csv", title, caption, category),
         "markdown": f"<results>/tables/{name}.md",

@@ -13,7 +13,7 @@ if "zenodo" in RUN.unfetched:
         localrule: True
         conda:
             "../envs/speechsong.yaml"
-        # nothing else starts before what is missing is there
+        # all cores, so that nothing else starts before the download is complete
         threads: cores()
         params:
             corpora=RUN.unfetched["zenodo"],

@@ -1,8 +1,8 @@
 # From recordings to clip means and moments: one job per (model, domain, emotion), all its layers in one pass.
 
 
-# one rule per encoder: they differ in their number of layers, and so in their outputs; the script is a param, because
-# `script` is read when a job runs, after the end of the loop
+# one rule per encoder, because encoders differ in their number of layers and so in their outputs; the script is a
+# param, because `script` is evaluated when a job runs, after the loop has ended
 for model in MODELS:
     extractor = "extract_logmel" if model in LOGMEL else "extract"
 

@@ -20,7 +20,7 @@ if ON_HUB:
         localrule: True
         conda:
             "../envs/speechsong.yaml"
-        # nothing else starts before what is missing is there
+        # all cores, so that nothing else starts before the download is complete
         threads: cores()
         params:
             encoder=lambda wildcards: ON_HUB[wildcards.folder],

@@ -1,4 +1,4 @@
-# What the predictions say, with intervals over speakers; `task` is probe or adapt.
+# Statistics of the predictions, with intervals over speakers; `task` is probe or adapt.
 
 
 rule gather_predictions:
@@ -23,7 +23,7 @@ rule gather_predictions:
         "../workflow/scripts/gather_predictions.py"
 
 
-# apart by task, so that what is asked of probes alone needs no adaptation
+# separate by task, so that targets that need only probes do not run adaptation
 use rule gather_probe as gather_tasks with:
     input:
         [f"<results>/predictions/{{model}}/{task}.csv" for task in TASKS],

@@ -1,4 +1,4 @@
-# Linear probes: one job per (model, domain, layer), all seeds and protocols in it.
+# Linear probes: one job per (model, domain, layer), with all seeds and protocols.
 
 
 rule probe:
@@ -27,7 +27,7 @@ rule probe:
         "../workflow/scripts/probe.py"
 
 
-# all rules that gather CSVs are this one with other paths
+# every rule that joins CSVs is this one with other paths
 rule gather_probe:
     input:
         lambda wildcards: [

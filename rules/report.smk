@@ -8,7 +8,7 @@ PAGES = Path(workflow.basedir, "workflow/report")
 PROTOCOLS = config["split"]["protocols"]
 METRICS = every("<results>/metrics/{model}/probe.csv")
 
-# title, category and CSVs of each figure; `{protocol}` makes one for each split protocol of the probes
+# title, category and CSVs of each figure; `{protocol}` in a title gives one figure per split protocol of the probes
 FIGURES = {
     "probe_layers": ("Accuracy by layer", "Probes", METRICS),
     "probe_emotions": ("Recall of each emotion by layer, {protocol} split", "Probes", METRICS),
@@ -53,7 +53,7 @@ for figure, (title, category, tables) in FIGURES.items():
             "../workflow/scripts/plot.py"
 
 
-# leakage needs both protocols to be there
+# leakage compares the two protocols, so it needs both
 if not targets.compares_protocols(config):
     del ENTRIES["leakage"], ENTRIES["leakage_table"]
 
@@ -87,7 +87,7 @@ rule summarise:
         },
         shown=SHOWN,
         notice=config["notice"],
-        # a function: in a text Snakemake would take braces for wildcards
+        # a function, because Snakemake would take braces in a string for wildcards
         template=lambda wildcards: (PAGES / "summary.html.j2").read_text(encoding="utf-8"),
         style=(PAGES / "report.css").read_text(encoding="utf-8"),
         code=code("summarise"),

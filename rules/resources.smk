@@ -1,4 +1,4 @@
-# GPU, threads, memory and what a site sets: see profiles/slurm.
+# GPU, threads and memory, and the settings of a cluster: see profiles/slurm.
 
 import shutil
 import subprocess
@@ -7,14 +7,14 @@ SITE = workflow.resource_settings.default_resources or {}
 
 
 def site(name):
-    """What a cluster's profile sets under a name in its default resources; "" without such a profile."""
+    """The value of a name in the default resources of a cluster profile; "" if no profile sets it."""
     setting = SITE.get(name)
-    # Snakemake takes it for Python: the quotes are part of it
+    # Snakemake evaluates it as Python, so the quotes are part of it
     return str(setting.raw).strip("'\"") if setting is not None else ""
 
 
 def has_gpu():
-    """Whether this machine has a GPU. The program that tells may be there without one, as in a container."""
+    """Whether this machine has a GPU. nvidia-smi may be installed without one, as in a container, so it is run."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return False
@@ -22,14 +22,14 @@ def has_gpu():
     return any(line.startswith("GPU ") for line in listed.stdout.splitlines())
 
 
-# jobs run on other machines; the partition may be "", the one that Slurm chooses
+# jobs run on other machines; the partition "" is the one that Slurm chooses
 CLUSTER = SITE.get("slurm_partition") is not None
-# what a job asks for does not depend on what it finds: `device: auto` is the GPU in a job that sees one
+# whether jobs request a GPU; with `device: auto`, a job that sees a GPU uses it in any case
 GPU = int(
     config["device"].startswith("cuda")
     or (config["device"] == "auto" and (bool(site("gpu_partition")) if CLUSTER else has_gpu()))
 )
-# of every job that uses a GPU
+# resources of every job that uses a GPU
 ON_GPU = {"gpu": GPU}
 if GPU and CLUSTER:
     ON_GPU |= {"slurm_partition": site("gpu_partition") or site("slurm_partition")}
@@ -45,14 +45,14 @@ def cores():
 
 
 def threads(most):
-    """Threads of a job that can use `most`: on one machine at most half of the cores, to leave room for a second job."""
+    """Threads of a job that can use `most`: on one machine at most half of the cores, to leave room for another job."""
     return most if CLUSTER else max(1, min(most, cores() // 2))
 
 
 def growing(amount):
-    """Memory or minutes, as much again with each attempt: see `retries` of profiles/slurm.
+    """Memory or minutes, multiplied by the number of the attempt: see `retries` in profiles/slurm.
 
-    The first attempt has about twice what was measured at the paper's size, and 270 MB for the two Snakemakes that a
-    job of a cluster runs in.
+    The first attempt gets about twice what was measured at the paper's size, plus 270 MB for the two Snakemake
+    processes that run a cluster job.
     """
     return lambda wildcards, attempt: amount * attempt

@@ -1,4 +1,4 @@
-"""A headless Chromium without network, spoken to over its DevTools pipe."""
+"""A headless Chromium without network, controlled over its DevTools pipe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Browser:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         read, self._commands = os.pipe()
         self._answers, write = os.pipe()
-        # Chromium takes commands on descriptor 3 and answers on 4; copies above them, for these may be taken
+        # Chromium takes commands on descriptor 3 and answers on 4; the ends are moved up first, as they may be 3 or 4
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (read, write)]
         options = [
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars"),
@@ -65,7 +65,7 @@ class Browser:
         self._folder.cleanup()
 
     def open(self, page: Path, width: int, height: int = 900, dark: bool = False) -> None:
-        """Open a file in a window of a width in px, as a phone's where it is narrow; wait until it is loaded."""
+        """Open a file in a window `width` px wide, a phone's if it is narrow; wait until it is loaded."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -80,7 +80,7 @@ class Browser:
         while not self.run(f"Boolean({condition}) && [...document.images].every(i => i.complete)"):
             assert time.monotonic() < end, f"not within {seconds} s: {condition}"
             time.sleep(0.1)
-        # what is about to be drawn is drawn, what is about to fail has failed
+        # time for pending drawing to finish, and for pending failures to be reported
         time.sleep(0.5)
         self.run("0")
 

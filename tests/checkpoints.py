@@ -1,4 +1,4 @@
-"""Checkpoints of every family with random weights, saved as users have them."""
+"""Encoders of every family with random weights, saved in the layouts that users have."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def build(family: str, **changes) -> torch.nn.Module:
         torch.manual_seed(0)
         model = getattr(transformers, f"{prefix}Model")(config)
         for name, weight in model.named_parameters():
-            # transformers' own start makes blocks nearly the identity, which would hide mistakes in them
+            # transformers' own initialisation makes blocks nearly the identity, which would hide mistakes in them
             if weight.ndim == 2 and "embed_positions" not in name:
                 torch.nn.init.normal_(weight, std=1.5 / weight.shape[1] ** 0.5)
     return model.eval()
@@ -103,7 +103,7 @@ def _as_mert(folder: Path) -> None:
         "attention_relax": -1.0,
     }
     (folder / "config.json").write_text(json.dumps(settings))
-    # (folder / "modeling_MERT.py") would be code from the hub: it must never run
+    # stands for code from the hub, which must never run
     (folder / "modeling_MERT.py").write_text("raise SystemExit('code of a checkpoint was run')\n")
     weights = load_file(folder / "model.safetensors")
     old = {
@@ -122,7 +122,7 @@ def loaded(folder: Path, family: str, window_seconds: float = 30) -> loading.Enc
 
 
 def noises(rate: int, seconds: tuple[float, ...]) -> list[np.ndarray]:
-    """Make clips of the lengths given, not quite centred."""
+    """Make noise of the given lengths, whose mean is not zero."""
     rng = np.random.default_rng(1)
     return [(0.1 * rng.standard_normal(int(s * rate)) + 0.05).astype(np.float32) for s in seconds]
 

@@ -1,4 +1,4 @@
-"""What tests of several rooms use."""
+"""What the tests of several folders use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def one_line(caught: pytest.ExceptionInfo) -> str:
-    """Return the message of a caught error, which has to be one line."""
+    """Return the message of a caught error, and check that it is one line."""
     text = str(caught.value)
     assert "\n" not in text
     return text

@@ -1,4 +1,4 @@
-"""Where tests find real recordings, and the small checkpoints that they make."""
+"""Where tests find real recordings and a real encoder."""
 
 from __future__ import annotations
 

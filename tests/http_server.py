@@ -1,4 +1,4 @@
-"""A server on this machine for tests of downloads: no test reaches for the network."""
+"""A server on this machine for tests of downloads: no test uses the network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as `server.answers` says for the path, one answer after the other; the last one stays."""
+    """Gives the answers that `server.answers` has for the path, one after the other; the last one is repeated."""
 
     def log_message(self, *_):
         """Say nothing."""
@@ -20,14 +20,14 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
-        """Keep what was asked and answer."""
+        """Record the request and answer it."""
         self.server.asked.append((self.command, self.path, self.headers.get("Range")))
         self.server.headers.append(dict(self.headers))
         answers = self.server.answers.get(self.path)
         if answers is None:
             self.server.otherwise(self)
         else:
-            # the last one stays
+            # the last one is repeated
             (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
     def reply(self, status, body=b"", headers=None, announced=None):
@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[ThreadingHTTPServer]:
-    """Run a server; it has `url`, `answers` by path, what was `asked` with which `headers`, and else 404."""
+    """Run a server with its `url`, `answers` by path (404 for others), and all requests in `asked` and `headers`."""
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
     httpd.asked, httpd.headers, httpd.answers = [], [], {}
@@ -71,5 +71,5 @@ def serve(content: bytes, *, stop: int | None = None, ranges: bool = True) -> Ca
 
 
 def page(handler: Handler) -> None:
-    """Answer with a web page, as a wireless network does before one has logged in."""
+    """Answer with a web page, as a wireless network does before the login."""
     handler.reply(200, b"<!DOCTYPE html><p>please log in", {"Content-Type": "text/html; charset=utf-8"})

@@ -1,4 +1,4 @@
-"""Made-up frames in blocks, as speakers have them, and their FAD without moments."""
+"""Made-up frames in speaker blocks, and their FAD computed without moments."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def as_blocks(parts: list[np.ndarray]) -> Blocks:
 
 
 def cut(sizes: list[int], d: int, seed: int, mean: float = 0.0) -> list[np.ndarray]:
-    """Make blocks of frames with a mean of their own, as speakers have."""
+    """Make blocks of frames, each with a mean of its own, as speakers have."""
     rng = random(seed)
     return [frames(n, d, seed) + rng.standard_normal(d) + mean for n in sizes]

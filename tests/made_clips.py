@@ -1,4 +1,4 @@
-"""Made-up clips for probes, and a probe of PyTorch to compare with."""
+"""Made-up clips for probes, and a probe in PyTorch to compare with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SETTINGS = Settings(epochs=40, learning_rate=1e-2, weight_decay=0.01, batch_size
 
 
 def clouds(n: int, d: int, classes: int, seed: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
-    """Make clips of each class around a centre of their own."""
+    """Make clips of each class around a centre of its own."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n) % classes)
     centres = apart * rng.standard_normal((classes, d))
@@ -26,7 +26,7 @@ def cut(n: int, sizes: tuple[int, int, int], seed: int) -> Split:
 
 
 def by_torch(features, labels, classes, split, chosen) -> tuple[np.ndarray, int]:
-    """Train one probe by torch.nn.Linear and torch.optim.AdamW, with the chance that the split's seed gives."""
+    """Train one probe by torch.nn.Linear and torch.optim.AdamW, with the random numbers of the split's seed."""
     rng = np.random.default_rng(split.seed)
     layer = torch.nn.Linear(features.shape[1], classes)
     bound = 1 / np.sqrt(features.shape[1])

@@ -1,4 +1,4 @@
-"""Embedding files where they belong, with what they say of themselves."""
+"""Embedding files in their places, with their attributes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def write_embeddings(
     Parameters
     ----------
     folder
-        Of all embeddings.
+        Folder of all embeddings.
     embeddings
-        Of all layers, or of one, which is then written as whatever layer is wanted.
+        Embeddings of all layers, or of one, which is then written as `layer`.
     model, domain, emotion, layer
-        The place.
+        What the file holds, and its path.
     said
         Further attributes.
     """

@@ -1,4 +1,4 @@
-"""Made-up predictions and scores, as the workflow leaves them."""
+"""Made-up predictions and scores, as the workflow writes them."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def metrics(accuracies: dict[tuple, float]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"layer": "Int64"})
 
 
-# by model, domain, protocol and layer, or what stands for the layers
+# by model, domain, protocol, and layer or `over`
 BY_HAND = {
-    # layer 0 is better than all, and does not count
+    # layer 0 is the best, but does not count
     ("w2v2", "speech", "random", 0): 0.99,
     ("w2v2", "speech", "random", 1): 0.52,
     ("w2v2", "speech", "random", 2): 0.65,  # best

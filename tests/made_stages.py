@@ -26,7 +26,7 @@ def settings(**changes) -> stages.Training:
 
 
 def domain(weighted: bool = True) -> Domain:
-    """Make a domain of clip means, in which one layer tells of the class."""
+    """Make a domain of clip means, in which one layer depends on the class."""
     rng = np.random.default_rng(2)
     answers = rng.integers(0, 3, N)
     inputs = rng.standard_normal((N, LAYERS, D)).astype(np.float32)
@@ -78,7 +78,7 @@ def prepare(corpus, what: Stage):
 
 
 def outputs(folder: Path, name: str) -> dict[str, str]:
-    """Name what a stage makes."""
+    """Name the files that a stage writes."""
     return {
         "checkpoint": str(folder / f"{name}.safetensors"),
         "table": str(folder / f"{name}.csv"),
@@ -95,7 +95,7 @@ def run(corpus, what: Stage, folder: Path, name: str) -> dict[str, str]:
 
 
 def copy(trained: Path, folder: Path, **changes) -> Path:
-    """Copy a checkpoint, with other things said of it."""
+    """Copy a checkpoint, with changes to its description."""
     path = folder / trained.name
     path.write_bytes(trained.read_bytes())
     description = json.loads(trained.with_suffix(".json").read_text())

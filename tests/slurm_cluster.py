@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-# nested srun finds its configuration in no other place
+# nested srun looks for its configuration nowhere else
 PLACE = Path("/etc/slurm")
 CONFIGURATION = """\
 ClusterName=loopback
@@ -54,7 +54,7 @@ NodeName=n2 Name=gpu Type=pretend File={folder}/nvidia[0-1]
 
 
 def missing() -> list[str]:
-    """Name the programs of Slurm that are not installed, and the right to run them."""
+    """Name the programs of Slurm that are not installed, and root if this user is another."""
     return [name for name in PROGRAMS if not shutil.which(name)] + (["root"] if os.geteuid() else [])
 
 

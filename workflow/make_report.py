@@ -8,12 +8,12 @@ from pathlib import Path
 import yaml
 
 configfile = sys.argv[1:2]
-# Snakemake reads both, the second over the first
+# as in Snakemake, the second overrides the first
 settings = {}
 for name in ["config.yaml", *configfile]:
     settings |= yaml.safe_load(Path(name).read_text(encoding="utf-8")) or {}
 results = str(settings["results"])
-# arguments, not a line for a shell: a folder may be called anything
+# a list of arguments, not a shell command: a folder name may contain any character
 options = ["--configfile", *configfile] if configfile else []
 snakemake = [str(Path(sys.executable).with_name("snakemake")), "all", "--cores", "1", *options]
 done = Path(results, "summary.html").is_file() and not subprocess.call(

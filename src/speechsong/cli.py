@@ -1,4 +1,4 @@
-"""The command `speechsong`: hand a checkpoint's LoRA to other programs, and name the emotions in recordings."""
+"""The command `speechsong`: export the LoRA of a checkpoint, and predict the emotions in recordings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("export", help="write the LoRA part of a peft checkpoint in the format of `peft`")
     one.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file below results/checkpoints")
-    one.add_argument("folder", metavar="FOLDER", help="made if need be; for PeftModel.from_pretrained")
-    two = commands.add_parser("predict", help="print how likely each emotion is in recordings")
+    one.add_argument("folder", metavar="FOLDER", help="created if missing; for PeftModel.from_pretrained")
+    two = commands.add_parser("predict", help="print the probability of each emotion in recordings")
     two.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file below results/checkpoints")
-    two.add_argument("audio", metavar="AUDIO", nargs="+", help="WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads")
+    two.add_argument("audio", metavar="AUDIO", nargs="+", help="WAV, FLAC, Ogg, MP3 or any other format of libsndfile")
     two.add_argument("--json", action="store_true", help="JSON instead of a table")
     two.add_argument("--encoder", metavar="FOLDER", help="the encoder, if it is not where it was at training")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The errors that a user can mend."""
+"""The errors that a user can fix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: one line that names the file or key and the remedy."""
+    """A mistake that the user can fix. Its message is one line that names the file or key and the remedy."""
 
 
 def closest(name: object, known: Iterable) -> str:

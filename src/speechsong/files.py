@@ -1,4 +1,4 @@
-"""Files: writing that leaves nothing half done, and plain CSV tables."""
+"""Files: atomic writing, and plain CSV tables."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from speechsong.errors import UserError
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, delete it otherwise.
+    """Yield a temporary file beside `path`; rename it to `path` if the block succeeds, delete it otherwise.
 
     Parameters
     ----------
     path
-        The file to be written. Its folder is made if need be.
+        The file to be written. Its folder is created if missing.
 
     Yields
     ------
     Path
-        A name in the same folder, to be written by the caller.
+        The temporary file, in the same folder, for the caller to write.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def _cannot_write(path: Path, error: OSError) -> str:
 
 
 def stamps(paths: list[str]) -> list[list]:
-    """List path, size and time of each file: they show when one was replaced."""
+    """List path, size and modification time (ns) of each file, which show whether one was replaced."""
     return [[str(path), Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in paths]
 
 

@@ -1,4 +1,4 @@
-"""Messages: what a job says while it runs, on the terminal and in its log file."""
+"""Logs: the messages of a running job, on the terminal and in its log file."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def progress(total: int, unit: str, seconds: float = 5.0) -> Callable[[int], Non
     Parameters
     ----------
     total
-        How many units the work has.
+        The number of units to do.
     unit
         What is counted, in the plural: "clips".
     seconds
-        The least time between two lines.
+        The shortest time between two lines.
     """
     start = last = time.monotonic()
     done = 0

@@ -1,7 +1,8 @@
 """Metrics of classification, from true and predicted labels.
 
-accuracy : the share of clips whose label is right. The paper's "UA" is this: its values are multiples of 1/203 clips.
-recall : of one class, the share of its clips that are right.
+accuracy : the share of clips whose predicted label is right. The paper's "UA" is this: nearly all its values are
+    multiples of 1/203, and its test parts have 203 clips.
+recall : the share of the clips of one class whose predicted label is right.
 UAR : unweighted average recall, the mean of the recalls (Schuller et al. 2009), also called balanced accuracy
     (Brodersen et al. 2010).
 """
@@ -29,12 +30,12 @@ def uar(true: np.ndarray, predicted: np.ndarray, classes: int) -> float:
 
 
 def scores(right: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Compute accuracy, UAR and recalls from numbers of clips.
+    """Compute accuracy, UAR and recalls from counts of clips.
 
     Parameters
     ----------
     right, total : ndarray (..., C)
-        Numbers of right and of all clips of each class.
+        Correctly classified clips, and all clips, of each class.
 
     Returns
     -------

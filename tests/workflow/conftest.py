@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Run:
-    """A working folder, and Snakemake on this repository, or on a copy of it, in it."""
+    """A working folder, and Snakemake that runs in it on this repository or on a copy."""
 
     folder: Path
     house: Path = ROOT

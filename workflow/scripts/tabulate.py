@@ -2,7 +2,8 @@ from speechsong.evaluation import summaries
 from speechsong.logs import reporting
 from speechsong.report import tables
 
-# by name: what makes the table of its input, the columns whose best value is bold, and which rows are compared
+# by name: the function that makes the table, the columns whose best value is bold, and the columns whose values the
+# compared rows share
 TABLES = {
     "probe": (
         summaries.best_and_worst,

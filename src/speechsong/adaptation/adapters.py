@@ -4,11 +4,11 @@ In every transformer block up to the last layer that is weighted:
 
 1. LoRA (Hu et al. 2022, as in Hugging Face's `peft`): the weight W of a projection of the attention becomes
    W + B A alpha / rank.
-2. A bottleneck adapter on the block's output h: h + W_up relu(W_down h + b_down) + b_up. The layers and their initial
-   values are those of Houlsby et al. (2019), the place is not: they put two adapters into each block, one after the
-   attention and one after the feed-forward layers, both before the residual sum and the layer norm. One adapter for
-   each block, after its feed-forward layers, is the form of Pfeiffer et al. (2021, "AdapterFusion"); ours comes after
-   the residual sum and the norm that ends a block.
+2. A bottleneck adapter on the block's output h: h + W_up relu(W_down h + b_down) + b_up. Its layers and their
+   initial values are those of Houlsby et al. (2019); its place is not. They put two adapters into each block, one after
+   the attention and one after the feed-forward layers, both before the residual sum and the layer norm. Pfeiffer et al.
+   (2021, "AdapterFusion") put one adapter into each block, after its feed-forward layers. Ours comes after the
+   residual sum and the norm that end a block.
 3. A gate, in one of four forms (`GATES`). The paper names a "weighting gate" and gives no formula. Its source, as far
    as we can tell, is Lashkarashvili et al. (2024, arXiv 2402.11747), which we could not read in full, so these forms
    are our readings.
@@ -42,9 +42,9 @@ class Gate:
     scale, start : float
         The factor is scale x sigmoid(w), and w starts at `start`.
     per_channel : bool
-        Whether each channel has its own w, or the block one.
+        Whether each channel has its own w. Otherwise the block has one.
     on_adapter : bool
-        Whether it multiplies only what the bottleneck adapter adds, or the whole output of the block.
+        Whether it multiplies only what the bottleneck adapter adds. Otherwise it multiplies the block's whole output.
     """
 
     scale: float
@@ -58,29 +58,29 @@ GATES = {
     "block": Gate(2.0, 0.0, per_channel=False),
     "bottleneck": Gate(2.0, 0.0, on_adapter=True),
     # it starts at 0.73 in every block, which compounds in encoders whose residual stream has no norm (Whisper, and
-    # stable layer norm): their last layers then differ much from those of the frozen encoder
+    # stable layer norm): their last layers then differ a lot from the frozen encoder's
     "sigmoid": Gate(1.0, 1.0),
 }
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The trained parts beside the encoder. The names are those of the config's `adapt`.
+    """Settings of the trained parts. The names are those of the config key `adapt`.
 
     Attributes
     ----------
     rank : int
-        Of LoRA.
+        Rank of LoRA.
     alpha : float
         LoRA's updates are multiplied by alpha / rank.
     targets : tuple of str
         Projections of the attention with LoRA: q, k, v, out.
     width : int
-        Of the bottleneck.
+        Width of the bottleneck.
     gate : str
         One of `GATES`. All but "sigmoid" change nothing before training.
     layers : tuple of int
-        The hidden states that are weighted, in order, from 1 (the output of the first block).
+        The hidden states that are weighted, ascending; 1 is the output of the first block.
     """
 
     rank: int
@@ -127,11 +127,11 @@ class Adapted(nn.Module):
     encoder : speechsong.encoders.loading.Encoder
         Freshly loaded: LoRA changes its model in place.
     settings
-        Of the trained parts.
+        Settings of the trained parts.
     classes
         C, the number of emotions.
     seed
-        Of the initial weights.
+        Seed of the initial weights.
     """
 
     def __init__(self, encoder: Encoder, settings: Settings, classes: int, seed: int) -> None:
@@ -184,7 +184,7 @@ class Adapted(nn.Module):
         means = []
         for layer, hidden in enumerate(forward.blocks(self.encoder, fronts, self.adapt_output)):
             if layer in self.layers:
-                # in float32, as sums over many frames need it; averaging before weighting gives the same and is cheaper
+                # in float32, which sums over many frames need; averaging before weighting gives the same for less
                 with torch.autocast(hidden.device.type, enabled=False):
                     means.append(owner @ torch.bmm(average, hidden.float())[:, 0])
             if layer == self.layers[-1]:

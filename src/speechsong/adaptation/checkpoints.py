@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 from speechsong import files
 from speechsong.errors import UserError
 
-# what trained parameters are part of: the first component of their names
+# the trained parts of a model: the first component of the names of their parameters
 PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
 _TEXT, _NUMBER = (str,), (int, float)
 # the keys that every description must have, and their types
@@ -30,10 +30,10 @@ _KEYS = {
     "layers": (list,),
     "settings": (dict,),
 }
-# those of all models but log-mel spectra
+# further keys, except for log-mel spectra
 _ENCODED = {"family": _TEXT, "weights": _TEXT, "window_seconds": _NUMBER}
 _ENCODER = {"checkpoint": _TEXT, "revision": (str, type(None))}
-# those of approach peft, in `settings`
+# further keys of `settings` for approach peft
 _ADAPTERS = {"rank": (int,), "alpha": _NUMBER, "targets": (list,), "width": (int,), "gate": _TEXT}
 _RETRAIN = "let `snakemake` train the checkpoint again"
 
@@ -64,7 +64,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     Raises
     ------
     UserError
-        If one of the two files is missing, incomplete or of another format.
+        If one of the two files is missing, incomplete or in the wrong format.
     """
     beside = description_of(path)
     for needed in (Path(path), beside):
@@ -104,7 +104,7 @@ def _check_types(path: Path, prefix: str, values: object, wanted: Mapping[str, t
 
 
 def encoder_identity(encoder: dict) -> dict:
-    """Return the keys that tell encoders apart, of an entry in the config or of a description's `encoder`."""
+    """Keep the keys that tell encoders apart, from an entry in the config or from a description's `encoder`."""
     return {key: encoder.get(key) for key in ("checkpoint", "revision", "control")}
 
 
@@ -114,11 +114,11 @@ def check(path: str | Path, description: dict, wanted: dict) -> None:
     Parameters
     ----------
     path
-        Of the checkpoint, for the message.
+        The checkpoint, for the message.
     description
-        Of the checkpoint.
+        The checkpoint's description.
     wanted
-        Values that keys of the description must have; that of `encoder` is an `encoder_identity`.
+        The values that keys of the description must have; for `encoder`, an `encoder_identity`.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def check_shapes(path: str | Path, parameters: dict, wanted: dict) -> None:
     Parameters
     ----------
     path
-        Of the checkpoint, for the message.
+        The checkpoint, for the message.
     parameters, wanted
         Map names to anything with a shape.
 
@@ -160,7 +160,7 @@ def check_shapes(path: str | Path, parameters: dict, wanted: dict) -> None:
 
 
 def count(parameters: dict) -> dict[str, int]:
-    """Count the numbers in each of `PARTS`; `parameters` maps names to anything with a shape."""
+    """Count the scalar parameters of each of `PARTS`; `parameters` maps names to anything with a shape."""
     counts: Counter[str] = Counter()
     for name, parameter in parameters.items():
         counts[name.split(".")[0]] += int(np.prod(parameter.shape))

@@ -27,13 +27,13 @@ class Domain:
     clips : list of n str
         Names of the clips.
     answers : ndarray (n,), int
-        Their classes.
+        The class of each clip.
     split : Split
         Rows of its parts, and the seed.
     inputs : ndarray or Fronts
         What the learner computes logits from: clip means, or the fronts of recordings.
     maker : dict
-        Tells the encoder, by its family and the digest of its weights; both are None for log-mel spectra.
+        Identifies the encoder by its family and the digest of its weights; both are None for log-mel spectra.
     """
 
     clips: list[str]
@@ -44,7 +44,7 @@ class Domain:
 
 
 def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, Domain]:
-    """Read what baseline and ws learn from.
+    """Read the domains that baseline and ws learn from.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
     Raises
     ------
     UserError
-        If the files are not those of the stage (`store.arrange`), were made with different weights or of different
+        If the files are not those of the stage (`store.arrange`), were made with different weights or from different
         clips, or hold a mean that is not finite.
     """
     maker = _read_common_maker([path for paths in embeddings.values() for path in paths])
@@ -94,18 +94,18 @@ def _read_common_maker(paths: list[str]) -> dict[str, str | None]:
 def recorded_domains(
     stage: Stage, encoder: Encoder, recordings: dict[str, list[Recording]], limit: float
 ) -> dict[str, Domain]:
-    """List what peft learns from.
+    """List the domains that peft learns from.
 
     Parameters
     ----------
     stage
         Names the emotions and the domain that is trained on.
     encoder
-        What computes the fronts.
+        It computes the fronts.
     recordings
-        Of each domain of the stage.
+        The recordings of each domain of the stage.
     limit
-        Bytes of fronts that are kept in memory.
+        How many bytes of fronts to keep in memory.
 
     Returns
     -------

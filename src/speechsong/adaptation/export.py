@@ -1,4 +1,4 @@
-"""Using a checkpoint elsewhere: the emotions in recordings by what it learnt, and its LoRA in the format of `peft`."""
+"""Use of a checkpoint elsewhere: predict the emotions in recordings, or export its LoRA in the format of `peft`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
     Parameters
     ----------
     checkpoint
-        Of approach peft.
+        A checkpoint of approach peft.
     folder
-        Where the two files go; made if need be.
+        Where the two files go; created if missing.
 
     Returns
     -------
     str
-        Lines that say what was written, what is not in it, and how to load it.
+        Lines that say what was exported, what was not, and how to load it.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def export(checkpoint: str | Path, folder: str | Path) -> str:
     lora = {name.removeprefix("lora."): value for name, value in parameters.items() if name.startswith("lora.")}
     if not lora:
         raise UserError(f"{checkpoint}: holds no LoRA ({description['approach']}); export one of approach peft")
-    # `peft` wraps the whole model; if that has a decoder, ours is only its encoder
+    # `peft` wraps the whole model; where that has a decoder too, ours is its submodule `encoder`
     prefix = "base_model.model." + ("encoder." if FAMILIES[description["family"]].has_decoder else "")
     with files.atomic(folder / "adapter_model.safetensors") as temporary:
         temporary.write_bytes(save({prefix + name: value for name, value in lora.items()}, metadata={"format": "pt"}))
@@ -96,16 +96,16 @@ def _is_random(description: dict) -> bool:
 
 
 def predict(checkpoint: str | Path, audio: list[str], folder: str | Path | None = None) -> tuple[list[str], np.ndarray]:
-    """Compute how likely each emotion is in recordings.
+    """Compute the probability of each emotion in recordings.
 
     Parameters
     ----------
     checkpoint
-        Of any approach.
+        A checkpoint of any approach.
     audio
         Paths of n recordings.
     folder
-        Of the encoder. None if it is where it was at training, or where the workflow keeps it.
+        The encoder's folder. None if that is where it was at training, or where the workflow keeps encoders.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def _adapter_settings(description: dict):
 def _encode_and_classify(
     checkpoint: str | Path, parameters: dict, description: dict, audio: list[str], folder: str | Path | None
 ) -> np.ndarray:
-    """Compute logits (n, C) of recordings by a checkpoint that has an encoder."""
+    """Compute logits (n, C) of recordings with a checkpoint that was trained on an encoder, not on log-mel spectra."""
     import torch
 
     from speechsong.adaptation import adapters, fronts, learners
@@ -172,7 +172,7 @@ def _encode_and_classify(
 
 
 def _classify(checkpoint: str | Path, parameters: dict, description: dict, means: np.ndarray) -> np.ndarray:
-    """Compute logits (n, C) of clip means (n, N, d) by a checkpoint of approach baseline or ws."""
+    """Compute logits (n, C) of clip means (n, N, d) with a checkpoint of approach baseline or ws."""
     import torch
 
     from speechsong.adaptation import learners
@@ -192,7 +192,7 @@ def _encoder_folder(checkpoint: str | Path, description: dict) -> Path:
     name, revision = description["encoder"]["checkpoint"], description["encoder"]["revision"]
     folders = [Path(name)]
     if revision:
-        # a local folder may have inherited a revision; its name is none of the hub then
+        # a local folder may have inherited a revision, but then its name need not be valid on the hub
         with contextlib.suppress(UserError):
             folders.append(hub_folder("data/encoders", name, revision))
     for folder in folders:

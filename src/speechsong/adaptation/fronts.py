@@ -10,7 +10,7 @@ from speechsong.corpora import audio
 from speechsong.encoders import forward
 from speechsong.encoders.loading import Encoder
 
-# the windows of one clip: hidden state 0 (T, d) of each, and how many of its frames are of the window
+# the windows of one clip: hidden state 0 (T, d) of each, and how many of its frames are not padding
 Clip = list[tuple[torch.Tensor, int]]
 
 
@@ -22,16 +22,16 @@ def averages(clips: list[Clip], longest: int, device: torch.device) -> tuple[tor
     clips
         B clips, with W windows in all.
     longest
-        T, the frames of the longest window.
+        T, the number of frames of the longest window.
     device
-        Where the weights are to be.
+        Where to put the weights.
 
     Returns
     -------
     average : Tensor (W, 1, T), float32
         Weights of the frames of each window, which add up to 1 over a clip.
     owner : Tensor (B, W), float32
-        1 for the windows of each clip.
+        1 where a window belongs to a clip, otherwise 0.
     """
     average = torch.zeros(sum(map(len, clips)), 1, longest)
     owner = torch.zeros(len(clips), len(average))
@@ -51,11 +51,11 @@ class Fronts:
     Parameters
     ----------
     encoder
-        What computes them.
+        It computes them.
     paths
-        Of the recordings.
+        Paths of the recordings.
     limit
-        Bytes to keep. Fronts beyond it are computed whenever they are asked for.
+        How many bytes to keep. Fronts that do not fit are computed anew at every use.
     """
 
     def __init__(self, encoder: Encoder, paths: list[str], limit: float) -> None:
@@ -64,12 +64,12 @@ class Fronts:
         self.lengths: dict[int, float] = {}
 
     def seconds(self, i: int) -> float:
-        """Return the length of recording i in seconds, as its header says."""
+        """Return the length of recording i in seconds, from its header."""
         if i not in self.lengths:
             try:
                 self.lengths[i] = soundfile.info(self.paths[i]).duration
             except (soundfile.LibsndfileError, RuntimeError):
-                # raises a UserError that says what is wrong
+                # reading it raises a UserError that says what is wrong
                 self.lengths[i] = len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
         return self.lengths[i]
 

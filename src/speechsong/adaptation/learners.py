@@ -1,7 +1,7 @@
 """What a stage trains: a model and the optimiser that updates it.
 
 There are two models: `LinearClassifier` for baseline and ws, `adapters.Adapted` for peft. Both are PyTorch modules that
-compute the logits of a batch of clips and name their trained parameters by `trained()`. `Learner` trains either.
+compute the logits of a batch of clips, and whose `trained()` names the trained parameters. `Learner` trains either.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LinearClassifier(nn.Module):
     layers : int or None
         N, the number of layers to weight (ws). None if the means are averaged over the layers already (baseline).
     seed
-        Of the head's initial weights, uniform within 1/sqrt(d). Layer weights start at 0: all layers count the same.
+        Seed of the head's initial weights, uniform within 1/sqrt(d). Layer weights start at 0, so all are equal.
     """
 
     def __init__(self, width: int, classes: int, layers: int | None, seed: int = 0) -> None:
@@ -52,7 +52,7 @@ class LinearClassifier(nn.Module):
         """Compute logits (B, C) of clip means, float32: (B, N, d) in ws, (B, d) in baseline."""
         if self.layer_weights is not None:
             shares = self.layer_weights.softmax(0).expand(len(means), 1, -1)
-            # as a product of batches: einsum copies the means first
+            # bmm, because einsum copies the means first
             means = torch.bmm(shares, means).squeeze(1)
         return self.head(means)
 
@@ -61,7 +61,7 @@ class Learner:
     """A model with its optimiser, AdamW (Loshchilov and Hutter 2019) with PyTorch's betas and epsilon.
 
     It computes in float32 on a CPU, and under bfloat16 autocast on a GPU. On a CPU the same run gives the same bits; a
-    GPU may add up in another order.
+    GPU may add numbers in another order.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Learner:
                 self.optimiser.zero_grad()
                 loss.backward()
                 self.optimiser.step()
-                # added up on the device: reading it at every step would make a GPU wait
+                # added up on the device, because reading it at every step would make a GPU wait
                 total += loss.detach()
         return float(total) / len(batches)
 
@@ -141,7 +141,7 @@ class Learner:
 
     @contextmanager
     def _explained_memory(self) -> Iterator[None]:
-        # no second try with smaller batches: their size is part of what is learnt, and stated in the checkpoint
+        # no retry with smaller batches: their size affects what is learnt, and the checkpoint states it
         try:
             yield
         except torch.OutOfMemoryError as error:

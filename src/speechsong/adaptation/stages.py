@@ -1,4 +1,4 @@
-"""Two-stage adaptation: train on one domain, continue on the other, and measure what was gained and what forgotten.
+"""Two-stage adaptation: train on one domain, continue on the other, and measure what is gained and what is forgotten.
 
 Stage one trains on the source domain from random initial weights and is tested on it. Stage two starts from the
 checkpoint of stage one (its best epoch) with a fresh optimiser, trains on the target domain, and is tested on the
@@ -37,7 +37,7 @@ class Stage:
     model, approach, protocol : str
         Labels of the stage in every table.
     seed : int
-        Of the split, the initial weights and the batches.
+        Seed of the split, the initial weights and the batches.
     source : str
         The domain of stage one.
     target : str or None
@@ -45,7 +45,7 @@ class Stage:
     encoder : dict
         The encoder's entry in the config.
     emotions : list of str
-        The C classes, in order.
+        The C classes; their order is that of the logits.
     layers : list of int
         The N hidden states that are averaged or weighted; 0 is the input of the first block.
     training : Training
@@ -82,7 +82,7 @@ class Stage:
 
     @property
     def domains(self) -> list[str]:
-        """The domain to train and test on, then, if it is another one, the source, to test what was forgotten."""
+        """The domain to train and test on; then the source, if it is another domain, to test what was forgotten."""
         return list(dict.fromkeys([self.target or self.source, self.source]))
 
     def labels(self) -> dict:
@@ -113,7 +113,7 @@ class Stage:
 
 
 def stage(params: dict, split: str, start_from: str | None, code: str) -> Stage:
-    """Make a stage from what `planning.targets.stage_params` lists, the paths of its files and the fingerprint."""
+    """Make a stage from `planning.targets.stage_params`, the paths of its files and the fingerprint of its code."""
     training = Training(**params["training"])
     adapters = {key: tuple(value) if isinstance(value, list) else value for key, value in params["adapters"].items()}
     return Stage(**params | {"training": training, "adapters": adapters}, split=split, start=start_from, code=code)

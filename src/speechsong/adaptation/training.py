@@ -23,7 +23,7 @@ from speechsong.adaptation.learners import Learner, clip_lengths
 from speechsong.adaptation.stages import Stage, Training
 from speechsong.errors import UserError
 
-# batches that are sorted by length together: enough for little padding, few enough that batches vary between epochs
+# how many batches are sorted by length together: enough for little padding, few enough for varied batches
 POOL = 8
 # seconds between two writes of the state file: short epochs are cheaper to repeat than to write
 STATE_SECONDS = 1.0
@@ -44,7 +44,7 @@ class Progress:
     seconds : float
         Time spent so far, over all runs.
     diverged : bool
-        Whether the epoch after the last of `validation` ended in a loss or in logits that are not finite.
+        Whether the epoch after the last one in `validation` gave a loss or logits that are not finite.
     """
 
     validation: list[float] = field(default_factory=list)
@@ -55,14 +55,14 @@ class Progress:
 
 
 def batches(rows: np.ndarray, lengths: np.ndarray | None, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draw the batches of one epoch: at random, but each of clips of similar lengths, so that little is padded.
+    """Draw the batches of one epoch at random, but each from clips of similar lengths, to need little padding.
 
     Parameters
     ----------
     rows : ndarray (n,), int
         The clips to draw from.
     lengths : ndarray (n,) or None
-        Of the clips in `rows`; None where all are the same.
+        Length of each clip in `rows`; None if all are the same.
     size
         Clips per batch. One batch may be smaller.
     rng
@@ -71,7 +71,7 @@ def batches(rows: np.ndarray, lengths: np.ndarray | None, size: int, rng: np.ran
     Returns
     -------
     list of ndarray
-        Together every row once.
+        The rows of each batch; together, every row once.
     """
     order = rng.permutation(len(rows))
     if lengths is not None:
@@ -96,11 +96,11 @@ def fit(
     learner
         At its initial weights; afterwards at those of the best epoch, if one was finished.
     domain
-        Its training part is learnt, its validation part chooses the epoch.
+        Trained on its training part; its validation part selects the epoch.
     training
         Settings.
     seeds
-        Of the batches. Together with the epoch's number they seed a generator for each epoch.
+        Seeds of the batches. Together with the epoch's number they seed a generator for each epoch.
     state
         The state file, written after an epoch, at most once every `STATE_SECONDS`. None to keep none.
     identity
@@ -109,7 +109,7 @@ def fit(
     Returns
     -------
     Progress
-        Of all epochs, those before a resumption included.
+        Progress over all epochs, including those before a resumption.
     """
     train, validation = domain.split.train, domain.split.validation
     progress = _resume(state, identity, learner) if state else Progress()
@@ -186,7 +186,7 @@ def run(
     stamps: list,
     outputs: dict[str, str],
 ) -> None:
-    """Train and test one stage, and write its checkpoint, its row of the table for each domain, and its predictions.
+    """Train and test one stage, and write its checkpoint, a table with one row per tested domain, and its predictions.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def run(
     learner
         At its initial weights; stage two replaces them by those of stage one.
     domains
-        By name, those of `stage.domains`.
+        Those of `stage.domains`, by name.
     state
         File that keeps an unfinished training; deleted at the end.
     stamps
@@ -206,8 +206,8 @@ def run(
     Raises
     ------
     UserError
-        If the checkpoint of stage one does not fit, or the loss is not finite any more. In the second case the best
-        parameters so far are kept beside the state.
+        If the checkpoint of stage one does not fit, or the loss is no longer finite. In the second case the best
+        parameters so far are kept beside the state file.
     """
     state = Path(state)
     domain = domains[stage.domains[0]]
@@ -268,7 +268,7 @@ def _stop_diverged(stage: Stage, state: Path, progress: Progress, description: d
 
 
 def _test(stage: Stage, name: str, domain: Domain, learner: Learner) -> tuple[dict, list[dict]]:
-    """Test on one domain: the scores of its row of the table, and one row of predictions per clip."""
+    """Test on one domain; return its row of the table without the costs, and one row of predictions per clip."""
     rows = domain.split.test
     logits = learner.logits(domain, rows)
     true, predicted = domain.answers[rows], logits.argmax(axis=1)

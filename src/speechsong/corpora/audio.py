@@ -1,4 +1,4 @@
-"""Recordings to samples: reading, checking, mixing to mono and resampling."""
+"""Samples of recordings: reading, checking, mixing to mono and resampling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speechsong.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-# half a step of 16-bit audio: a recording that stays below it holds no sound
+# half a quantisation step of 16-bit audio: a recording below it is silent
 SILENCE = 2.0**-16
 
 
@@ -79,7 +79,7 @@ def load(path: str | Path, rate: int) -> np.ndarray:
     path
         The recording.
     rate
-        The wanted sample rate in Hz.
+        The sample rate to resample to, in Hz.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""Downloads: a file of known size and digest over HTTP, whole and checked or not at all.
+"""Downloads over HTTP: a file of known size and digest, either complete and checked or not at all.
 
-A broken connection resumes where it stopped, in this run or in the next.
+An interrupted download resumes where it stopped, in this run or in the next.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from speechsong.logs import log, progress
 
 BLOCK = 1_000_000  # bytes read at a time
 TIMEOUT = 15.0  # seconds without a byte until a connection counts as broken
-WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds to wait before each new try, after one without progress
+WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds to wait before each retry; starts again after a try with progress
 
 # errors of the disk, not of the network
 DISK_ERRORS = (
@@ -41,7 +41,7 @@ DISK_ERRORS = (
 
 
 class Unavailable(UserError):
-    """The server cannot be reached or does not hand out the file; `cause` says why without the remedy."""
+    """The server cannot be reached or does not provide the file; `cause` is the reason without the remedy."""
 
     def __init__(self, url: str, cause: str, remedy: str):
         super().__init__(f"{url}: {cause}; {remedy}")
@@ -49,7 +49,7 @@ class Unavailable(UserError):
 
 
 class _Broken(Exception):
-    """A connection that failed, or broke off before the last byte: worth another try."""
+    """A connection that failed, or ended before the last byte, and is worth another try."""
 
     def __init__(self, cause: str, answered: bool):
         super().__init__(cause)
@@ -67,7 +67,7 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
     url
         An http or https address.
     path
-        The file to be written; replaced if it is there.
+        The file to be written; replaced if it exists.
     size
         Its size in bytes.
     sha256
@@ -93,7 +93,7 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
             _receive(url, path, part, size, sha256)
         except _Broken as broken:
             answered = answered or broken.answered
-            # progress is what goes beyond all earlier tries: a server that cannot resume would be asked for ever
+            # only bytes beyond all earlier tries count: otherwise a server that cannot resume would be asked for ever
             failures = 1 if _length(part) >= furthest + BLOCK else failures + 1
             furthest = max(furthest, _length(part))
             # without any network there is nothing to wait for
@@ -162,7 +162,7 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
 
 
 def _read(response: HTTPResponse) -> bytes:
-    # an error of the disk is an OSError too, and must not count as a broken connection
+    # apart from writing: an error of the disk is an OSError too, and must not count as a broken connection
     try:
         return response.read(BLOCK)
     except (OSError, HTTPException) as error:
@@ -170,7 +170,7 @@ def _read(response: HTTPResponse) -> bytes:
 
 
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """Tell where in the file the response begins, and how long the file is if the server says so."""
+    """Return where in the file the response begins, and how long the file is if the server says so."""
     if response.status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
         if match is None:
@@ -190,7 +190,7 @@ def _refused(url: str, path: Path, part: Path, size: int, sha256: str, received:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into one line that names `path`."""
+    """Turn an error of the disk into a UserError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -198,7 +198,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def put(source: Path, place: Path) -> None:
-    """Move a file to its place, so that a power cut leaves all of it or nothing."""
+    """Move a file into place, so that a power cut leaves all of it or nothing."""
     with source.open("rb") as stream:
         os.fsync(stream.fileno())
     source.replace(place)
@@ -222,7 +222,7 @@ def digest(path: Path) -> str:
 
 
 def reason(error: object) -> str:
-    # urllib wraps the error of the system
+    # urllib wraps the system's error
     inner = getattr(error, "reason", error)
     return one_line(getattr(inner, "strerror", None) or inner) or type(inner).__name__
 

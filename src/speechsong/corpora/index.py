@@ -1,4 +1,4 @@
-"""The index of a corpus: one row a clip, with what is only known once the file was read."""
+"""The index of a corpus: one row per clip, with facts that are known only after reading the file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def index(domain: str, recordings: list[Recording]) -> list[dict]:
     Parameters
     ----------
     domain
-        The corpus's name in the run.
+        The domain that the corpus is in the run.
     recordings
-        What is in it.
+        The recordings of the corpus.
 
     Returns
     -------

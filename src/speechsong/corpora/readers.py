@@ -1,7 +1,7 @@
 """Readers: a corpus as a list of recordings, from RAVDESS's file names or from a table.
 
-Emotion and speaker are known without opening a recording. The workflow reads corpora when it is read, so this module
-imports nothing heavy.
+Emotion and speaker are known without opening a recording. Snakemake lists corpora whenever it parses the workflow, so
+this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read_table(table: str, root: str | None) -> list[Recording]:
     table
         The CSV.
     root
-        The folder that relative paths start from; the table's own if None.
+        The folder that paths are relative to; the table's own if None.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def read_table(table: str, root: str | None) -> list[Recording]:
     recordings = []
     for line, raw in enumerate(reader, start=2):
         row = {column: (value or "").strip() for column, value in raw.items() if isinstance(column, str)}
-        row["path"] = raw["path"] or ""  # a file's name may begin or end with a space
+        row["path"] = raw["path"] or ""  # a file name may begin or end with a space
         for column in ("path", "emotion", "speaker"):
             if not row[column].strip():
                 raise UserError(f"{table}, line {line}: column {column} is empty; fill it in or remove the line")
@@ -119,7 +119,7 @@ def scan(name: str, corpus: dict) -> list[Recording]:
     Raises
     ------
     UserError
-        If a name is not RAVDESS's, has braces or is not UTF-8, or a clip is there twice.
+        If a file name is not one of RAVDESS, has braces or is not UTF-8, or a clip occurs twice.
     """
     if corpus["reader"] == "table":
         recordings = read_table(corpus["table"], corpus.get("root"))

@@ -1,6 +1,6 @@
-"""Recordings: what is known of each without opening it, and which ones a run compares.
+"""Recordings: what is known about each without opening it, and which of them a run compares.
 
-The workflow lists recordings when it is read, so this module imports nothing heavy.
+Snakemake lists recordings whenever it parses the workflow, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from speechsong.errors import UserError, closest
 
 SUFFIXES = (".wav", ".flac")
-# written while a corpus is fetched or made: the corpus is incomplete
+# a file with this name marks a corpus that is still being fetched or made
 INCOMPLETE = ".incomplete"
-# written once it is complete
+# a file with this name marks a corpus that is complete
 FETCHED = ".fetched"
 
 
@@ -36,7 +36,7 @@ class Recording:
 
 
 def files_below(root: str) -> list[str]:
-    """List the recordings below `root`, hidden folders left out; empty while the corpus is being fetched."""
+    """List the recordings below `root`, except in hidden folders; empty while the corpus is being fetched."""
     if (Path(root) / INCOMPLETE).exists():
         return []
     paths = []
@@ -59,7 +59,7 @@ def being_filled(root: str | Path) -> Iterator[None]:
 def select(
     listed: dict[str, list[Recording]], emotions: list[str], paired: bool
 ) -> tuple[dict[str, list[Recording]], list[str]]:
-    """Keep what a run compares: the chosen emotions and, if paired, the speakers of both domains.
+    """Keep what a run compares: the chosen emotions and, if paired, the speakers who are in both domains.
 
     Parameters
     ----------
@@ -109,13 +109,13 @@ def _check_emotions(recordings: dict[str, list[Recording]], emotions: list[str],
 
 
 def speaker_blocks(speakers: set[str], blocks: int) -> dict[str, int]:
-    """Deal speakers, in sorted order, to `min(blocks, speakers)` blocks of nearly equal size."""
+    """Deal speakers, in sorted order, to `blocks` blocks of nearly equal size; fewer speakers have one block each."""
     count = min(blocks, len(speakers))
     return {speaker: i % count for i, speaker in enumerate(sorted(speakers))}
 
 
 def digest(recordings: list[Recording]) -> str:
-    """Digest what is known of recordings, and the size and time of each file, so that any change shows."""
+    """Digest all fields of recordings, and the size and modification time of each file, so that any change shows."""
     sums = hashlib.sha256()
     for recording in recordings:
         try:

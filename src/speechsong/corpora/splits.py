@@ -1,8 +1,8 @@
-"""Splits: which clips train, which choose the epoch, and which are tested once.
+"""Splits: which clips a classifier is trained on, which select its epoch, and which it is tested on, once.
 
-Two protocols. `random` draws clips of each domain on its own, as the paper does: speakers, sentences and takes are then
-on both sides. `speaker` is five-fold over speakers: seed k tests fold k, validates on fold k + 1 and trains on the
-rest, so that seeds 0 to 4 test every speaker once. Seeds 5 to 9 deal the folds anew, and so on.
+There are two protocols. `random` draws the clips of each domain separately, as the paper does, so the parts share
+speakers, statements and takes. `speaker` is five-fold over speakers: seed k tests fold k, validates on fold k + 1 and
+trains on the rest, so seeds 0 to 4 test every speaker once. Seeds 5 to 9 do the same with new folds, and so on.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ FOLDS = 5
 
 
 def random_parts(groups: list[str], fractions: list[float], rng: np.random.Generator) -> list[str]:
-    """Draw parts of the sizes that the fractions give, keeping every group on one side.
+    """Draw parts of the sizes that the fractions give, keeping every group in one part.
 
     Parameters
     ----------
     groups : list of n str
-        One label per clip; clips of equal label (byte-identical ones) stay together.
+        One label per clip; clips with the same label (byte-identical ones) stay together.
     fractions : list of 3 float
-        Shares of train, validation and test. Train and validation have round(n * share) clips, test the rest.
+        Shares of train, validation and test. Train and validation have round(n * share) clips, test has the rest.
     rng
         The source of randomness.
 
     Returns
     -------
     list of n str
-        The part of each clip. The sizes are exact if enough single clips even the groups out.
+        The part of each clip. The sizes are exact if there are enough ungrouped clips to make up for the groups.
     """
     n = len(groups)
     room = [round(n * fractions[0]), round(n * fractions[1])]
@@ -86,7 +86,7 @@ def speaker_folds(genders: dict[str, str], rng: np.random.Generator) -> dict[str
     for gender in sorted(set(genders.values())):
         people = sorted(s for s, g in genders.items() if g == gender)
         order += [people[i] for i in rng.permutation(len(people))]
-    # dealt in one go: the second gender continues at the fold where the first one stopped
+    # dealt in one go, so that the second gender continues at the fold where the first one stopped
     return {speaker: i % FOLDS for i, speaker in enumerate(order)}
 
 
@@ -103,11 +103,11 @@ def split(
     Parameters
     ----------
     clips
-        For each domain the rows of its clips CSV.
+        The rows of each domain's clips CSV.
     protocol
         "random" or "speaker".
     seed
-        Of the draw; for `speaker` the fold that is tested.
+        Seed of the draw. For `speaker`, seed mod 5 is the fold that is tested.
     fractions
         Shares of train, validation and test, for `random`.
     paired

@@ -1,4 +1,4 @@
-"""RAVDESS from Zenodo: the published archives, checked, unpacked and complete, or one line that says what to do."""
+"""RAVDESS from Zenodo: download, check and unpack the published archives, or say in one line what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from speechsong.corpora.recordings import INCOMPLETE, SUFFIXES
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
 
-# zip shrinks a song or a sentence of speech to a third at best
+# zip shrinks recordings of speech or song to a third at best
 _LARGEST_RATIO = 20
 _LARGEST_CORPUS = 10_000_000_000
 
@@ -60,7 +60,7 @@ def ravdess_recordings(channel: str) -> list[str]:
     Parameters
     ----------
     channel
-        "speech" (1,440 recordings) or "song" (1,012: two emotions less, and actor 18 did not sing).
+        "speech" (1,440 recordings) or "song" (1,012: two emotions fewer, and actor 18 did not sing).
 
     Returns
     -------
@@ -91,12 +91,13 @@ def unpack(archive_path: str | Path, root: str | Path, names: Sequence[str]) -> 
     root
         The folder to unpack into.
     names
-        Paths of the recordings below `root`: `folder/Actor_01/x.wav`. The zip names them so too, or `Actor_01/x.wav`.
+        Paths of the recordings below `root`: `folder/Actor_01/x.wav`. In the zip they have this name, or
+        `Actor_01/x.wav`.
 
     Raises
     ------
     UserError
-        If the zip is damaged, lacks a recording, or holds anything but plain files below its top.
+        If the zip is damaged, lacks a recording, or holds anything but plain files below its top folder.
     """
     archive_path, root = Path(archive_path), Path(root)
     remedy = "delete the file and run again to download it anew"
@@ -121,7 +122,7 @@ def unpack(archive_path: str | Path, root: str | Path, names: Sequence[str]) -> 
 
 def _check_members(members: list[zipfile.ZipInfo], archive_path: Path) -> None:
     for member in members:
-        name = member.orig_filename  # as it stands in the zip: `filename` is tidied up
+        name = member.orig_filename  # as it stands in the zip; `filename` is normalised
         kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the zip was made on Windows
         if (
             name.startswith("/")
@@ -144,7 +145,7 @@ def _check_members(members: list[zipfile.ZipInfo], archive_path: Path) -> None:
 
 
 def _write(path: Path, source: IO[bytes]) -> None:
-    # not the name of a recording, in case it is left behind
+    # a name that no recording has, in case the file is left behind
     temporary = path.with_name(path.name + ".part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +169,7 @@ def fetch_ravdess(
     Parameters
     ----------
     root
-        The folder for the archives and what they hold; made if need be.
+        The folder for the archives and the recordings in them; created if missing.
     channels
         "speech", "song" or both.
     keys
@@ -179,7 +180,7 @@ def fetch_ravdess(
     Raises
     ------
     UserError
-        If it cannot be downloaded or written: says what is missing, where to get it and where to put it.
+        If it cannot be downloaded or written. The message says what is missing, where to get it and where to put it.
     """
     root = Path(root)
     marker = root / INCOMPLETE
@@ -226,7 +227,7 @@ def _download_channel(
             f"get {urls}; put it into {root} as {names}, or unpack all of it anywhere below {root}, "
             f"or set {' and '.join(f'`{key}`' for key in keys)} to the folder that has the recordings"
         ) from error
-    # kept on disk: a later run may be the one that deletes the archive
+    # noted on disk, because a later run may be the one that deletes the archive
     with writing(marker), marker.open("a", encoding="utf-8") as stream:
         stream.write(f"{path.name}\n")
 

@@ -43,7 +43,7 @@ def write_encoder(folder: str | Path, family: str) -> None:
 
     seed = _SEEDS[family]
     with torch.random.fork_rng(devices=[]):
-        # building draws weights too; those are all replaced below, by a generator of their own
+        # building the model draws weights too; they are all replaced below, from a separate generator
         if family == "wav2vec2":
             model = Wav2Vec2ForCTC(Wav2Vec2Config(**_ENCODER, vocab_size=32))
         else:
@@ -82,8 +82,8 @@ def write_encoder(folder: str | Path, family: str) -> None:
 def _random_weights(state: dict[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Draw weights that let the hidden states differ from voice to voice.
 
-    The default initialisation is made for training: its blocks hardly change their input, and linear probes for the
-    four emotions were right in 0.27 to 0.49 of the demo's clips, against 0.58 to 0.80 with these weights.
+    The default initialisation is made for training: its blocks hardly change their input. On the demo's clips, linear
+    probes for the four emotions had accuracies of 0.27 to 0.49 with it, and of 0.58 to 0.80 with these weights.
     """
     import torch
 
@@ -93,14 +93,14 @@ def _random_weights(state: dict[str, torch.Tensor], generator: torch.Generator) 
         if values.ndim > 1:
             convolution = "feature_extractor" in key
             if convolution and "layers.0." not in key:
-                # mostly averages over time: what the first layer's filters let through lasts, as in a filter bank
+                # mostly averages over time, so that what the first layer's filters pass persists, as in a filter bank
                 values = values.mean(dim=-1, keepdim=True) + 0.2 * values
             lengths = values.flatten(1).norm(dim=1).reshape(-1, *[1] * (values.ndim - 1))
             values = values / lengths * (2.0 if convolution else 1.0)
         else:
             values = 0.1 * values + (1.0 if key.endswith("norm.weight") else 0.0)
         drawn[key] = values
-    # weight norm: direction and length apart, so that the product is the direction as drawn
+    # weight norm stores length and direction; with this length, their product is the direction as drawn
     for key in drawn:
         if key.endswith("original0"):
             direction = drawn[key.replace("original0", "original1")]

@@ -14,7 +14,7 @@ import numpy as np
 from speechsong import files
 from speechsong.logs import progress
 
-# scipy and soundfile are imported where they are used: they take long, and listing names must not
+# scipy and soundfile are imported where they are used: importing them is slow, and listing names must be fast
 
 SAMPLE_RATE = 48_000
 ACTORS = range(1, 11)
@@ -30,14 +30,14 @@ _RINGING = 5
 
 @dataclass(frozen=True)
 class Style:
-    """How an emotion departs from a plain voice, at middling intensity; every field adds up and 0 is plain."""
+    """How an emotion changes a plain voice, at medium intensity. Every field is an offset, and 0 changes nothing."""
 
     pitch: float = 0.0  # semitones
-    span: float = 0.0  # pitch movement, octaves of size
+    span: float = 0.0  # octaves by which movements of the pitch are larger
     fall: float = 0.0  # semitones lost from start to end
     level: float = 0.0  # dB
     pace: float = 0.0  # octaves of tempo
-    bright: float = 0.0  # octaves of the cutoff of the source
+    bright: float = 0.0  # octaves of the source's cutoff frequency
     breath: float = 0.0  # dB of aspiration
     open: float = 0.0  # share of the cycle in which the glottis is open
     rough: float = 0.0  # octaves of jitter and shimmer
@@ -60,13 +60,13 @@ _VOWELS = {
     "o": (500, 880, 2450),
     "u": (330, 900, 2300),
 }
-# a tract resonates above those too, about once a kilohertz; without that nothing would be heard beyond 4 kHz
+# a vocal tract resonates above those too, about once per kilohertz; otherwise nothing would be heard above 4 kHz
 _UPPER_FORMANTS = 3500.0 + 1000.0 * np.arange(9)
 
 
 @dataclass(frozen=True)
 class _Statement:
-    vowels: str  # one a syllable
+    vowels: str  # one per syllable
     stress: tuple[float, ...]
     hiss: int  # the syllable that starts with a sibilant
     melody: tuple[int, ...]  # degrees of the scale
@@ -90,7 +90,7 @@ class _Voice:
 
 @dataclass(frozen=True)
 class _Score:
-    """What is to be uttered, one value a block."""
+    """What is to be uttered, one value per block."""
 
     pitch: np.ndarray  # Hz
     loudness: np.ndarray  # amplitude of the voice, 0 to 1
@@ -109,7 +109,7 @@ def recordings(channel: str) -> list[str]:
     Returns
     -------
     list of str
-        Paths below the root, sorted; the same in both channels but for folder and channel code.
+        Paths below the root, sorted; the same in both channels except for the folder and the channel code.
     """
     code, folder = CHANNELS[channel], FOLDERS[channel]
     return sorted(
@@ -119,7 +119,7 @@ def recordings(channel: str) -> list[str]:
 
 
 def synthesise(recording: str) -> np.ndarray:
-    """Utter what a RAVDESS file name says.
+    """Synthesise the recording that a RAVDESS file name describes.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def synthesise(recording: str) -> np.ndarray:
     source = _glottis(score.pitch, opened, cutoff, breath, 2.0 ** (style.rough * strength), rng)
     voiced = _vocal_tract(source * _samples(score.loudness), score.formants, voice.tract)
 
-    # a sibilant arises at the teeth: it does not pass the tract
+    # a sibilant arises at the teeth, so it does not pass through the vocal tract
     samples = voiced / voiced.std() + _samples(score.hiss) * _hiss(len(voiced), rng)
     samples += 0.004 * rng.standard_normal(len(samples))
     level = voice.gain + style.level * strength + rng.uniform(-1.0, 1.0)
@@ -162,7 +162,7 @@ def write_voice(root: str | Path, recording: str) -> None:
     root
         The folder of the corpus.
     recording
-        One of `recordings`. The first one of speech gets two channels, since RAVDESS has a few of that kind too.
+        One of `recordings`. The first one of speech gets two channels, because RAVDESS has a few such files.
     """
     import soundfile
 
@@ -267,14 +267,14 @@ def _smooth(values: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def _samples(values: np.ndarray) -> np.ndarray:
-    # from one value a block to one a sample
+    # from one value per block to one per sample
     return np.interp((np.arange(len(values) * _BLOCK) + 0.5) / _BLOCK, np.arange(len(values)) + 0.5, values)
 
 
 def _glottis(
     pitch: np.ndarray, opened: float, cutoff: float, breath: float, roughness: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Pulses of air through the glottis, one a cycle, with the noise of the air itself."""
+    """Compute pulses of air through the glottis, one per cycle, with the noise of the air itself."""
     from scipy.signal import lfilter
 
     steps = _samples(pitch) / SAMPLE_RATE
@@ -285,7 +285,7 @@ def _glottis(
     cycle = phase.astype(int)
     shimmer = 1.0 + 0.03 * roughness * np.clip(rng.standard_normal(cycle[-1] + 1), -2.0, 2.0)
 
-    # flow rises as half a cosine, falls as a quarter of one and stays at zero: the sudden closure is what excites
+    # flow rises as half a cosine, falls as a quarter of one and stays at zero: the sudden closure excites the tract
     phase -= cycle
     opening, closing = 0.68 * opened, 0.32 * opened
     rising = 0.5 - 0.5 * np.cos(np.pi * np.minimum(phase / opening, 1.0))
@@ -301,11 +301,11 @@ def _glottis(
 
 
 def _vocal_tract(source: np.ndarray, formants: np.ndarray, tract: float) -> np.ndarray:
-    """Pass the source through resonators in a row: the fixed upper ones, then those that move."""
+    """Pass the source through resonators in series: the fixed upper ones, then those that move."""
     from scipy.signal import sosfilt
 
     source = sosfilt(_resonators(tract * _UPPER_FORMANTS), source)
-    # filtered window by window, overlapping, so that one filter fades into the next: a switch would click
+    # filtered in overlapping windows, so that one filter fades into the next: a sudden switch would click
     halves = np.pad(source, _BLOCK // 2).reshape(-1, _BLOCK)
     window = 0.5 - 0.5 * np.cos(np.pi * (np.arange(2 * _BLOCK) + 0.5) / _BLOCK)
     spectra = np.fft.rfft(np.concatenate([halves[:-1], halves[1:]], axis=1) * window, _RINGING * _BLOCK)

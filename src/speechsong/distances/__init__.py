@@ -1,5 +1,5 @@
 """Distances between the two domains, by layer and emotion.
 
-Read `fad` first (Fréchet audio distance) with `scale`, which it is read against, then `kad` (kernel audio distance).
-Both use `jackknife`. `ranking` says how sure the order of emotions is.
+Read `fad` (Fréchet audio distance) first, with `scale`, which computes distances to compare it with; then `kad`
+(kernel audio distance). Both use `jackknife`. `ranking` says how certain the order of the emotions is.
 """

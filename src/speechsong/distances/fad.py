@@ -1,11 +1,12 @@
 """Fréchet audio distance (FAD) between two sets of frames, with its uncertainty.
 
-FAD = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians (Dowson and
-Landau 1982; Kilgour et al. 2019 for audio). Means and covariances (ddof 1) are those of the frames of all clips.
+FAD = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), the squared 2-Wasserstein distance between two Gaussians
+(Dowson and Landau 1982; Kilgour et al. 2019 for audio). Means and covariances (ddof 1) are those of the frames of all
+clips.
 
 The trace of the root is the nuclear norm of A^T B for any factors S_a = A A^T and S_b = B B^T. The factors come from
 pivoted Cholesky (Higham 1990), which does not need full rank. At full rank, the eigenvalues of S_a S_b come faster from
-the generalised symmetric problem. Neither way needs a complex root or an epsilon, or clips the result.
+the generalised symmetric problem. Neither way needs a complex root or an epsilon, and neither clips the result.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def frechet(a: Moments, b: Moments) -> Distance:
     Returns
     -------
     Distance
-        It is not clipped: rounding may leave the FAD of equal sets at about -1e-15 of the traces.
+        Not clipped: by rounding, the FAD of equal sets may be about -1e-15 of the traces.
     """
     shift = a.mean - b.mean
     traces = np.trace(a.covariance) + np.trace(b.covariance)
@@ -95,18 +96,18 @@ def frechet(a: Moments, b: Moments) -> Distance:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A FAD, and what leaving out blocks of speakers says of it.
+    """A FAD, with a correction and an error from leaving out blocks of speakers.
 
     Attributes
     ----------
     distance : Distance
         From all frames.
     corrected : float
-        The FAD without the bias of a finite sample, by the jackknife; NaN if one block has all frames of a side.
+        The FAD without the bias of a finite sample, by the jackknife; NaN if one block has all frames of a domain.
     std_error : float
-        Standard error by the jackknife; NaN if one block has all frames of a side.
+        Standard error by the jackknife; NaN if one block has all frames of a domain.
     left_out : list of LeftOut
-        What both are computed from.
+        The FADs that both are computed from.
     """
 
     distance: Distance
@@ -145,7 +146,7 @@ def estimate(a: Blocks, b: Blocks, *, paired: bool) -> Estimate:
     a, b
         Speaker blocks of the two domains; at least two frames in each.
     paired
-        Whether block j has the same people in both. It is then left out of both at once. Otherwise each domain has a
+        Whether block j has the same speakers in both. It is then left out of both at once. Otherwise each domain has a
         jackknife of its own, and the two biases and variances add up.
 
     Returns
@@ -181,14 +182,14 @@ def fad_or_nan(a: Moments, b: Moments) -> float:
 def run(
     files: dict[str, list[str]], *, model: str, layer: int, emotions: list[str], paired: bool
 ) -> tuple[list[dict], list[dict]]:
-    """Compute the FAD of every emotion and of all together, for one model and layer.
+    """Compute the FAD of every emotion and of all emotions together, for one model and layer.
 
     Parameters
     ----------
     files
         The embedding files of the two domains A and B, by name.
     model, layer, emotions
-        What the files are of; one file for each emotion and domain.
+        What the files hold; one file per emotion and domain.
     paired
         As in `estimate`.
 
@@ -197,8 +198,8 @@ def run(
     rows : list of dict
         One row per emotion, the last one `all`: emotion, fad, fad_corrected, std_error, mean_term, covariance_term,
         clips and frames of each domain, then fad_matched, fad_within_A, fad_within_B, fad_across (`distances.scale`).
-        Sizes are matched to the emotion with the fewest clips. They are counted as n_a n_b / (n_a + n_b), which the
-        bias depends on.
+        Sizes are matched to the emotion with the fewest clips. The size is n_a n_b / (n_a + n_b) for n_a and n_b clips,
+        because the bias depends on it.
     left_out : list of dict
         One row per emotion and block: emotion, side (the domain without the block, or `both`), block, frames,
         fad_left_out.
@@ -256,7 +257,7 @@ def run(
 def _read(
     files: dict[str, list[str]], model: str, layer: int, emotions: list[str]
 ) -> tuple[dict[str, list[list[Blocks]]], dict[str, list[int]]]:
-    """Read the moments and numbers of clips of both domains, for every emotion and, as a list of its parts, `all`."""
+    """Read moments and clip counts of both domains, for every emotion and, as a list of the emotions, for `all`."""
     blocks: dict[str, list[list[Blocks]]] = {emotion: [] for emotion in [*emotions, "all"]}
     clips: dict[str, list[int]] = {emotion: [] for emotion in blocks}
     for domain, paths in files.items():

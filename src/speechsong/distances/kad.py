@@ -2,11 +2,11 @@
 
 KAD is the unbiased squared maximum mean discrepancy (Gretton et al. 2012, "A kernel two-sample test", eq. 3) with the
 kernel exp(-|x - y|^2 / (2 s^2)), which Chung et al. (2025, "KAD: no more FAD!", arXiv 2502.15602) propose for audio.
-Here x and y are clips, each the mean over its frames. Pairs of clips of one speaker are in none of the three means,
-within or across: the clips of one speaker are alike, so they would make a set look closer to itself than it is to
-another set of speakers. Without them KAD is unbiased for speakers, not only for independent clips. The bandwidth s is
-the median distance between any two clips of both sets together, so neither set is the reference. Chung et al. take the
-median within the reference set, and their toolkit multiplies KAD by 100.
+Here x and y are clips, each the mean over its frames. Pairs of clips of the same speaker are left out of all three
+means, within A, within B and across: such clips are alike, so they would make a set look closer to itself than to a set
+of other speakers. Without them KAD is unbiased if the speakers are independent, even if their clips are not. The
+bandwidth s is the median distance between any two clips of both sets together, so neither set is the reference. Chung
+et al. take the median within the reference set, and their toolkit multiplies KAD by 100.
 
 The kernel matrix is needed only once: everything else is computed from its sums over pairs of groups. A group is the
 clips of one speaker in one domain.
@@ -29,7 +29,7 @@ EXCHANGES = 10_000
 SEED = 0
 # in both domains together: a kernel matrix of 200 MB. KAD has no bias, so leaving out clips costs little
 MOST_CLIPS = 5_000
-# of the chance lies beyond each end of a 95 % interval
+# probability beyond each end of a 95 % interval
 TAIL = 0.025
 
 
@@ -42,7 +42,7 @@ class Groups:
     in_a : ndarray (G,), bool
         Whether a group is of domain A; the others are of B.
     speaker : ndarray (G,), int
-        Who speaks. The same number in both domains is the same person.
+        The number of the speaker. The same number in both domains is the same speaker.
     count : ndarray (G,), int
         Clips of each group, at least one.
     kernel_sums : ndarray (G, G), float64
@@ -101,7 +101,7 @@ def aggregate(squared: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tup
     in_a : ndarray (n,), bool
         Whether a clip is of domain A; the others are of B.
     speaker : ndarray (n,), int
-        Who speaks. The same number in both domains is the same person.
+        The number of the speaker. The same number in both domains is the same speaker.
 
     Returns
     -------
@@ -135,15 +135,15 @@ def permutation(groups: Groups, *, paired: bool, draws: int = EXCHANGES, seed: i
     groups
         What the KAD is computed from.
     paired
-        Whether the same people are in both domains. The clips of each speaker then change domains, or not, at random.
-        Otherwise speakers are dealt to the domains anew, as many to each as before.
+        Whether the same speakers are in both domains. If so, each speaker's clips in the two domains are swapped, or
+        not, at random. Otherwise speakers are dealt to the domains anew, as many to each as before.
     draws, seed
         How many exchanges, and their seed.
 
     Returns
     -------
     float
-        (1 + exchanges with a KAD at least as large) / (1 + draws) (Phipson and Smyth 2010); NaN if the KAD is.
+        (1 + exchanges with a KAD at least as large) / (1 + draws) (Phipson and Smyth 2010); NaN if the KAD is NaN.
     """
     observed = float(groups.kad(groups.in_a, ~groups.in_a))
     if np.isnan(observed):
@@ -154,7 +154,7 @@ def permutation(groups: Groups, *, paired: bool, draws: int = EXCHANGES, seed: i
         exchanged = groups.in_a ^ swapped[:, groups.speaker]
     else:
         exchanged = rng.permuted(np.tile(groups.in_a, (draws, 1)), axis=1)
-    # rounding must not make an exchange count as less that keeps or swaps the two sets
+    # rounding must not make an exchange that keeps or swaps the two sets count as less
     less = groups.kad(exchanged, ~exchanged) < observed - 1e-12
     return float((1 + np.sum(~less)) / (1 + draws))
 
@@ -173,7 +173,7 @@ def standard_error(groups: Groups, *, paired: bool) -> float:
     Returns
     -------
     float
-        NaN if a domain has fewer than three speakers: with one left out there must be two.
+        NaN if a domain has fewer than three speakers: two must remain when one is left out.
     """
     value = float(groups.kad(groups.in_a, ~groups.in_a))
     variance = 0.0
@@ -195,24 +195,24 @@ def run(
     files
         The embedding files of the two domains A and B, by name: one for each layer and emotion.
     clips
-        The index of each domain's clips, which says who speaks.
+        The clips CSV of each domain, which names the speakers.
     model, emotions
-        What the embedding files are of.
+        What the embedding files hold.
     paired
-        Whether the same people are in both domains.
+        Whether the same speakers are in both domains.
 
     Returns
     -------
     list of dict
         One row per layer and emotion, with `all` as the last emotion: layer, emotion, kad, kad_low and kad_high (95 %
         by Student's t; the degrees of freedom are the speakers of the domain with fewer, minus one), std_error, p,
-        bandwidth (in units of the hidden states), clips of each domain that were compared. If there are more than
-        MOST_CLIPS, so many are drawn. KAD is NaN if a domain has fewer than two speakers.
+        bandwidth (in units of the hidden states), number of clips of each domain that were compared. If there are more
+        than MOST_CLIPS, that many are drawn. KAD is NaN if a domain has fewer than two speakers.
 
     Raises
     ------
     UserError
-        If the files are not those of the model and emotions (`store.arrange`), the domains have other layers, a
+        If the files are not those of the model and emotions (`store.arrange`), the domains have different layers, a
         feature is not finite, or most clips have the same features.
     """
     domain_a, domain_b = files
@@ -225,7 +225,7 @@ def run(
             f"embeddings of {model}: {domain_a} has layers {layers[0]}, {domain_b} has {layers[1]}; run again"
         )
     speakers = {domain: {row["clip_id"]: row["speaker"] for row in read_rows(clips[domain])} for domain in files}
-    # independent speakers are other people, even if both domains have one of the same name
+    # independent speakers are different people, even if both domains have one with the same name
     people = sorted({(name, "" if paired else domain) for domain in files for name in speakers[domain].values()})
     number = {person: i for i, person in enumerate(people)}
     rows = []
@@ -242,10 +242,10 @@ def run(
             ]
         )
         for label, emotion in enumerate([*emotions, "all"]):
-            # emotion after emotion, and A before B in each
+            # emotion by emotion, and A before B in each
             chosen = np.argsort(labels, kind="stable") if emotion == "all" else np.flatnonzero(labels == label)
             if len(chosen) > MOST_CLIPS:
-                # drawn, because clips are in order: every n-th might be of the same take
+                # drawn at random, because clips are ordered: every n-th might be of the same take
                 drawn = np.random.default_rng(SEED).choice(len(chosen), MOST_CLIPS, replace=False)
                 chosen = chosen[np.sort(drawn)]
             row = _compare(means[chosen], in_a[chosen], speaker[chosen], paired)
@@ -258,7 +258,7 @@ def run(
 
 
 def _compare(means: np.ndarray, in_a: np.ndarray, speaker: np.ndarray, paired: bool) -> dict[str, float]:
-    """Compute the KAD between clips with means (n, d), and how sure it is."""
+    """Compute the KAD between the clips of two domains, whose means are (n, d), with its interval and p."""
     groups, bandwidth = aggregate(squared_distances(means), in_a, speaker)
     value, error = float(groups.kad(groups.in_a, ~groups.in_a)), standard_error(groups, paired=paired)
     people = min(len(np.unique(groups.speaker[side])) for side in (groups.in_a, ~groups.in_a))

@@ -1,15 +1,15 @@
-"""Ranking: how certain FADs are, and the order of emotions by them.
+"""Ranking: how certain FADs are, and how certain the order of emotions by FAD is.
 
-Both are computed from the FADs without each block of speakers, by the jackknife and by a bootstrap of blocks. The
+Both are computed from the FADs with one block of speakers left out, by the jackknife and by a bootstrap of blocks. The
 pseudo-value of a block j, h_j FAD - (h_j - 1) FAD_(-j) with h_j = all frames / m_j [1], is FAD plus the block's
 influence on it. Drawing blocks with replacement and adding up their influences is the block bootstrap to first order
-[2], and needs no new FADs. The same blocks are drawn for all layers and emotions, so that what these share, the people,
-cancels when they are compared.
+[2], and needs no new FADs. The same blocks are drawn for all layers and emotions, so that the variation between
+speakers, which these share, cancels when they are compared.
 
 Conventions
 -----------
 Arrays have the axes blocks (B), layers (L, ascending) and emotions (E, in the order of the FAD CSV, with `all`). A side
-is a domain, or both domains together if the same people are in them.
+is a domain, or both domains together if the same speakers are in them.
 
 References
 ----------
@@ -34,10 +34,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class _Side:
-    """What leaving out the blocks of one side says.
+    """Statistics of one side, with each of its blocks left out.
 
     `sizes` (B, E) are the frames of a block, 0 if it has none of an emotion. `values` (B, L, E) are the statistics
-    without the block; if it has no frames, with all blocks.
+    without the block, or with all blocks if it has no frames.
     """
 
     sizes: np.ndarray
@@ -61,8 +61,9 @@ def resample(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, see
     Returns
     -------
     ndarray (draws, L, E), float64
-        They scatter about `fad_corrected` by `std_error`, widened for few blocks: their central 95 % are Student's
-        interval, as in `table`. NaN where this is NaN. A value may be below zero if the error is as large as the FAD.
+        They scatter about `fad_corrected` by `std_error`, widened for few blocks, so that their central 95 % are
+        Student's interval, as in `table`. NaN where that is NaN. A value may be below zero if the error is as large as
+        the FAD.
     """
     values, sides = _matrices(fads, left_out)
     return _draw(values, sides, draws, seed)
@@ -86,17 +87,17 @@ def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: 
         fad, fad_corrected, std_error
             fad_corrected has its 95 % interval by Student's t in fad_corrected_low and fad_corrected_high, with B - 1
             degrees of freedom, where B is the number of blocks of the side that has fewer. For the mean, the interval
-            is that of the logarithm.
+            is computed on the logarithm.
         fad_matched, fad_within_{domain}, fad_across
-            As in `fads`, where they are.
+            As in `fads`, if it has them.
         rank (Int64)
-            1 for the smallest corrected FAD. `all` has none, and no emotion of a layer has one if one of them has no
-            standard error.
+            1 for the smallest corrected FAD. `all` has no rank. If one emotion of a layer has no standard error, none
+            of that layer's emotions has a rank.
         rank_left_out, order_left_out
-            Share of the FADs with a block left out, corrected as the whole is, in which the emotion has the same rank,
-            and in which all emotions have. Missing where one of them has no standard error.
+            Share of the FADs with a block left out, corrected like the whole, in which this emotion keeps its rank, or
+            all emotions keep theirs. Missing where one of them has no standard error.
         rank_resampled, order_resampled
-            The same shares of the draws.
+            The same shares, of the bootstrap draws.
     """
     values, sides = _matrices(fads, left_out)
     layers, emotions = sorted(fads["layer"].unique()), list(fads["emotion"].unique())
@@ -129,7 +130,7 @@ def _grid(fads: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _matrices(fads: pd.DataFrame, left_out: pd.DataFrame) -> tuple[np.ndarray, list[_Side]]:
-    """FADs (L, E), and what leaving out the blocks of each side says."""
+    """FADs (L, E), and for each side the FADs with each of its blocks left out."""
     values = _grid(fads, "fad")
     emotions, layers = list(fads["emotion"].unique()), sorted(fads["layer"].unique())
     sides = []
@@ -169,13 +170,13 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
     rng = np.random.default_rng(seed)
     corrected, _ = _estimates(values, sides)
     result = np.tile(corrected, (draws, 1, 1))
-    # sums of draws are nearly normal, but the spread of a few blocks is uncertain itself
+    # sums of draws are nearly normal, but with few blocks their spread is itself uncertain
     wider = student.ppf((1 + CONFIDENCE) / 2, _freedom(sides)) / norm.ppf((1 + CONFIDENCE) / 2)
     for side in sides:
         used = side.sizes > 0
         count = used.sum(axis=0)
         h = side.sizes.sum(axis=0) / np.where(used, side.sizes, 1)
-        # a block without frames has no influence; one block alone leaves no error
+        # a block without frames has no influence; a single block gives no error
         fewer = np.where(used, h - 1, 0)[:, None, :]
         pseudo = values + fewer * (values - side.values)
         own, _ = _estimates(values, [side])
@@ -196,7 +197,7 @@ def _freedom(sides: list[_Side]) -> np.ndarray:
 
 
 def _corrected_left_out(values: np.ndarray, sides: list[_Side]) -> np.ndarray:
-    """Values without a block, (blocks of all sides, L, E), minus their bias, which goes with 1 / frames."""
+    """Values without a block, (blocks of all sides, L, E), minus their bias, which is proportional to 1 / frames."""
     bias = values - _estimates(values, sides)[0]
     parts = []
     for side in sides:

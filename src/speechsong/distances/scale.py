@@ -1,8 +1,8 @@
-"""Scale: what a distance between the domains is read against, from parts of the same data.
+"""Scale: distances between parts of the same data, to compare the distance between the domains with.
 
 Parts are whole blocks of speakers. `halves` compares half of the speakers with the other half, within each domain and
-across. `matched` takes as much of the data as a smaller set has. Both are for any distance between sets of frames; here
-it is FAD.
+across. `matched` uses only as much of the data as a smaller set has. Both are for any distance between sets of frames;
+here it is FAD.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def orders(a: int, b: int, *, paired: bool) -> list[Orders]:
     a, b
         How many blocks the two domains have.
     paired
-        Whether block j has the same people in both. Both domains then have the same order.
+        Whether block j has the same speakers in both. Both domains then have the same order.
 
     Returns
     -------
@@ -47,13 +47,13 @@ def orders(a: int, b: int, *, paired: bool) -> list[Orders]:
 def halves(distance: Distance, a: Blocks, b: Blocks, drawn: list[Orders]) -> tuple[float, float, float]:
     """Compute distances between halves of the speakers, within each domain and across.
 
-    Each compares half of the blocks with the other half. So all samples are of one size, no person is in both, and
-    within and across differ in the domains alone.
+    Each compares half of the blocks with the other half. So all samples have the same size, no speaker is in both, and
+    within and across differ only in the domains.
 
     Parameters
     ----------
     distance
-        Of two sets of frames; NaN if it cannot be computed.
+        Computes it from two sets of frames; NaN if it cannot.
     a, b
         Speaker blocks of the two domains.
     drawn
@@ -78,21 +78,21 @@ def halves(distance: Distance, a: Blocks, b: Blocks, drawn: list[Orders]) -> tup
 def matched(
     distance: Distance, a: list[Blocks], b: list[Blocks], share: float, order: Orders, *, paired: bool
 ) -> float:
-    """Compute the distance of a share of the data, taken by whole blocks.
+    """Compute the distance between the domains from a share of the data, taken in whole blocks.
 
     Parameters
     ----------
     distance
-        Of two sets of frames; NaN if it cannot be computed.
+        Computes it from two sets of frames; NaN if it cannot.
     a, b
         Speaker blocks of the two domains: one set for one emotion, several for several emotions together, which then
         take turns, one block each.
     share
-        Of all the data, 0 to 1.
+        The share of all the data, 0 to 1.
     order
         One of `orders`. Blocks are taken from its start and, in a second draw, from its end.
     paired
-        Whether a block that has frames in one domain counts in both.
+        Whether a block with frames in only one of the domains counts as a block of both.
 
     Returns
     -------

@@ -17,11 +17,11 @@ from speechsong.encoders.loading import Encoder
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
 
-# audio in one batch of the blocks, with its padding: enough to keep the cores busy, little enough for their caches
+# seconds of audio, padding included, in one batch: enough to keep the cores busy, little enough for their caches
 BATCH_SECONDS = 30.0
-# audio that is read ahead and sorted by length, so that a batch holds clips of similar lengths
+# seconds of audio that are read ahead and sorted by length, so that a batch holds clips of similar lengths
 READ_AHEAD_SECONDS = 120.0
-# the number of a clip, and samples of it
+# the number of a clip, and the samples of one of its windows
 Window = tuple[int, np.ndarray]
 
 
@@ -31,7 +31,7 @@ def extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, i
     Parameters
     ----------
     encoder
-        What they are run through.
+        It computes the hidden states.
     recordings
         n recordings.
     block_of
@@ -45,12 +45,12 @@ def extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, i
     Raises
     ------
     UserError
-        If a recording cannot be used, or the GPU has no memory for a single window or for the sums.
+        If a recording cannot be used, or the GPU's memory is too small for a single window or for the sums.
     """
     try:
         return _extract(encoder, recordings, block_of)
     except torch.OutOfMemoryError as error:
-        # a batch deals with its own; this is from the sums, or from one state in float64
+        # batches handle their own errors; this one is from the sums, or from one hidden state in float64
         raise UserError(
             f"encoder `{encoder.name}`: the GPU's memory does not hold the sums of its {encoder.layers + 1} layers; "
             "let nothing else use the GPU, or set `device: cpu`"
@@ -88,7 +88,7 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
 
 
 class _Sums:
-    """Running sums of frames, relative to a fixed point near their mean, so that nothing cancels."""
+    """Running sums of frames, relative to a fixed point near their mean, to avoid cancellation."""
 
     def __init__(self, states: int, width: int, device: torch.device) -> None:
         self.count = 0
@@ -97,12 +97,12 @@ class _Sums:
         self.square = torch.zeros(states, width, width, dtype=torch.float64, device=device)
 
     def add(self, state: int, frames: torch.Tensor) -> None:
-        """Add frames (m, d), float64; their memory is used for the sums."""
+        """Add frames (m, d), float64, which are overwritten."""
         if self.origin[state] is None:
             self.origin[state] = frames.mean(dim=0)
         frames -= self.origin[state]
         self.linear[state] += frames.sum(dim=0)
-        # four strips of rows, each from the diagonal on: `pack` reads no more, and it is 5/8 of the full product
+        # four strips of rows, each from the diagonal on: `pack` reads no more, and this is 5/8 of the full product
         step = -(-frames.shape[1] // 4)
         for left in range(0, frames.shape[1], step):
             rows = slice(left, left + step)
@@ -137,7 +137,7 @@ def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embedding
     waiting: list[list[Window]] = []
     while windows or waiting:
         batch = waiting.pop() if waiting else _take(windows, round(BATCH_SECONDS * encoder.rate))
-        # all states before any sum: a batch that does not fit the memory has then changed nothing
+        # all hidden states before any sum, so that a batch that does not fit into memory has changed nothing
         states, lengths, owner = _states(encoder, batch, place)
         if states is None:
             if len(batch) == 1:
@@ -161,7 +161,7 @@ def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embedding
 
 
 def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tuple:
-    """Compute the frames of a batch.
+    """Compute all hidden states of a batch.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tup
     lengths : list of int
         How many frames each window has.
     owner : Tensor (members, m), float64
-        Its row k is 1 for the frames of the clip whose place is k: a product is faster than adding frame by frame.
+        Row k is 1 at the frames of the clip whose place is k: a product with it is faster than adding frame by frame.
     """
     try:
         fronts, lengths = zip(*(forward.front(encoder, w) for _, w in batch), strict=True)
@@ -198,16 +198,16 @@ def _take(windows: list[Window], room: int) -> list[Window]:
 
 
 def attributes(encoder: Encoder, entry: dict, domain: str, emotion: str) -> dict:
-    """List what an embedding file says of itself, but for its layer: what it is of, and how it was made.
+    """List the attributes of an embedding file except its layer: what it holds, and how it was made.
 
     Parameters
     ----------
     encoder
-        What made it.
+        The encoder that made it.
     entry
         The encoder's entry in the catalogue.
     domain, emotion
-        What it is of.
+        What it holds.
 
     Returns
     -------

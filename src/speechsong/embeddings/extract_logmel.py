@@ -1,4 +1,4 @@
-"""Embeddings of log-mel frames, in the form of those of hidden states."""
+"""Embeddings of log-mel frames, in the same form as those of hidden states."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def extract(recordings: list[Recording], block_of: dict[str, int]) -> Embeddings
     Returns
     -------
     Embeddings
-        Of one state, in the order of `recordings`. The moments are those of the frames, d = 80. In place of clip means
-        there are `logmel.summary`, 160 wide: a mean alone would say nothing of how the spectrum moves.
+        One state, in the order of `recordings`. The moments are those of the frames, d = 80. In place of clip means
+        it holds each clip's `logmel.summary` (160,), because a mean alone would not show how the spectrum changes.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def extract(recordings: list[Recording], block_of: dict[str, int]) -> Embeddings
 
 
 def attributes(model: str, domain: str, emotion: str) -> dict:
-    """List what an embedding file says of itself, under the names that `extract.attributes` uses."""
+    """List the attributes of an embedding file, under the names that `extract.attributes` uses."""
     return {
         "model": model,
         "domain": domain,

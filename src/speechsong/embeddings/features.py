@@ -13,16 +13,16 @@ from speechsong.errors import UserError
 
 @dataclass(frozen=True)
 class Features:
-    """The clip means of one layer, emotion after emotion.
+    """The clip means of one layer, emotion by emotion.
 
     Attributes
     ----------
     clips : list of n str
         Names of the clips.
     labels : ndarray (n,), int64
-        Places of their emotions in the order that was asked for.
+        The emotion of each clip, as its index in the order of the emotions.
     means : ndarray (n, d), float32
-        Means over their frames.
+        The mean over each clip's frames.
     """
 
     clips: list[str]
@@ -61,7 +61,7 @@ def read(paths: dict[str, str]) -> Features:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of the features that a classifier trains on, is chosen by and is tested on, and the seed of its training."""
+    """Rows of the features that a classifier uses for training, validation and test, and the seed of its training."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -81,7 +81,7 @@ def read_split(path: str, domain: str, row_of: dict[str, int], seed: int) -> Spl
     row_of
         The row of every clip in the features.
     seed
-        Of the training.
+        Seed of the training.
 
     Returns
     -------

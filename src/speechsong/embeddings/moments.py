@@ -99,7 +99,7 @@ def pack(scatter: np.ndarray) -> np.ndarray:
 
 
 def unpack(packed: np.ndarray, width: int) -> np.ndarray:
-    """Restore symmetric matrices (..., d, d), float64, from what `pack` kept of them."""
+    """Restore symmetric matrices (..., d, d), float64, from the output of `pack`."""
     rows, columns = _triangle(width)
     full = np.empty((*packed.shape[:-1], width, width))
     full[..., rows, columns] = packed

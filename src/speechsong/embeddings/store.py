@@ -1,10 +1,10 @@
 """Embedding files: clip means and speaker-block moments of one (model, domain, layer, emotion), as HDF5.
 
-Frames are never stored. The moments are constant in size and the means take d numbers for each clip, however long the
+Frames are never stored. The moments are constant in size and the means take d numbers per clip, however long the
 recordings are.
 
-A file says in its attributes what it is of, and its path says it again. Readers ask `arrange`, which goes by the
-attributes and refuses a file that is not what its path says.
+The attributes of a file say what it holds, and so does its path. Readers use `arrange`, which goes by the attributes
+and refuses a file whose path says something else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RELIST = "correct the list of files"
 
 @dataclass
 class Embeddings:
-    """What one pass over the recordings of one emotion gives.
+    """The result of one pass over the recordings of one emotion.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Place:
-    """What an embedding file is of. As a string, the end of its path."""
+    """What an embedding file holds. As a string, it is the end of the file's path."""
 
     model: str
     domain: str
@@ -73,11 +73,11 @@ def write(path: str | Path, embeddings: Embeddings, layer: int, attributes: dict
     path
         The file to be written.
     embeddings
-        Of all hidden states.
+        Embeddings of all hidden states.
     layer
-        The state to be written; it becomes the attribute of that name.
+        The hidden state to be written; also becomes the attribute `layer`.
     attributes
-        What the file says of itself: model, domain, emotion and how it was made.
+        The other attributes: model, domain, emotion and how the file was made.
 
     Raises
     ------
@@ -107,12 +107,12 @@ def _open(path: str | Path) -> h5py.File:
 
 
 def read_place(path: str | Path) -> Place:
-    """Read what a file is of, and check that it lies where such a file belongs.
+    """Read what a file holds, and check that its path says the same.
 
     Raises
     ------
     UserError
-        If the file cannot be read, does not say what it is of, or its path ends in another place.
+        If the file cannot be read, lacks an attribute, or has a path that says something else.
     """
     with _open(path) as h5:
         missing = [key for key in ("model", "domain", "layer", "emotion") if key not in h5.attrs]
@@ -131,18 +131,18 @@ def read_place(path: str | Path) -> Place:
 def arrange(
     paths: list[str], *, model: str, domain: str, emotions: list[str], layers: list[int] | None = None
 ) -> dict[int, dict[str, str]]:
-    """Arrange the embedding files of one model and domain by what they say they are.
+    """Arrange the embedding files of one model and domain by their attributes.
 
     Parameters
     ----------
     paths
         One file for each layer and emotion, in any order.
     model, domain
-        What they must be of.
+        What they must hold.
     emotions
-        The emotions that they must have, in the order that is wanted.
+        The emotions that they must have, in the order of the result.
     layers
-        The layers that they must have, in the order that is wanted; None for whatever layers there are, ascending.
+        The layers that they must have, in the order of the result; None for all layers that there are, ascending.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def arrange(
     Raises
     ------
     UserError
-        As `read_place`, or if a file is of something else, is there twice or is missing.
+        As `read_place`, or if a file holds something else, occurs twice or is missing.
     """
     path_of: dict[Place, str] = {}
     for path in paths:
@@ -186,7 +186,7 @@ def read_pooled(path: str | Path) -> tuple[list[str], np.ndarray]:
         If the file cannot be read.
     """
     with _open(path) as h5:
-        # all at once: one by one, h5py takes a second for ten thousand
+        # all at once, because h5py takes a second to read ten thousand names one by one
         return h5["clips"].asstr()[()].tolist(), h5["pooled"][()]
 
 

@@ -17,7 +17,7 @@ class Family:
     Attributes
     ----------
     prefix : str
-        Of its classes in transformers.
+        Prefix of the names of its classes in transformers.
     extractor : str
         The class of its feature extractor in transformers.
     reads_spectra : bool
@@ -26,13 +26,13 @@ class Family:
     has_decoder : bool
         Its models have a decoder too, which is not used.
     ends_in_norm : bool
-        What transformers returns as the last hidden state has gone through the layer norm after the last block.
+        The last hidden state that transformers returns has passed through the layer norm after the last block.
     shares_bias : bool
-        Its first block computes a bias of relative positions, which every block hands on to the next; masks are plain.
+        Its first block computes a relative position bias, which each block passes to the next; masks stay boolean.
     reads_bare_weights : bool
         Its attention reads the weights of its projections without calling them, so adapters in them do nothing.
     plain : dict
-        Options of config.json, with the values that make its weights those of the classes in transformers. Set only if
+        Options of config.json, and the values with which its weights fit the classes in transformers. Set only if
         transformers does not know the family by its own name.
     """
 

@@ -29,7 +29,7 @@ def read(encoder: Encoder, path: str) -> np.ndarray:
     Returns
     -------
     ndarray (n,), float32
-        Enough samples for a frame.
+        At least the samples of one frame.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def read(encoder: Encoder, path: str) -> np.ndarray:
 
 
 def prepare(encoder: Encoder, samples: np.ndarray) -> list[np.ndarray]:
-    """Normalise a clip by the encoder's own feature extractor, if it works on samples, and cut it into windows.
+    """Normalise a clip with the encoder's own feature extractor, if that works on samples, and cut it into windows.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def prepare(encoder: Encoder, samples: np.ndarray) -> list[np.ndarray]:
     Returns
     -------
     list of ndarray (m,), float32
-        At most `encoder.window` samples each. A rest that is too short for a frame is left out.
+        At most `encoder.window` samples each. A remainder that is too short for a frame is left out.
     """
     if not encoder.kind.reads_spectra:
         samples = encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="np").input_values[0]
@@ -77,7 +77,7 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
     -------
     state : Tensor (T, d), float32
     frames : int
-        How many of the T frames are of the window. Fewer than T only for families that pad their input themselves.
+        How many of the T frames are not padding. Fewer than T only in families that pad their input themselves.
     """
     if encoder.kind.reads_spectra:
         return _front_of_spectrum(encoder, window), math.ceil(len(window) / encoder.hop)
@@ -129,7 +129,7 @@ def blocks(
     Yields
     ------
     Tensor (B, T, d)
-        The N + 1 hidden states, one after the other. T is the largest T_i; frames beyond T_i mean nothing.
+        The N + 1 hidden states, one after the other. T is the largest T_i; frames beyond T_i are padding.
     """
     from transformers.masking_utils import create_bidirectional_mask
 

@@ -1,4 +1,4 @@
-"""Encoders from the Hugging Face hub: configuration and weights, whole or not at all, and no code."""
+"""Encoders from the Hugging Face hub: configuration and weights, complete or not at all, and never code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from speechsong.corpora.download import DISK_ERRORS, WAITS, put, reason, unwrita
 from speechsong.errors import UserError
 from speechsong.logs import log
 
-HUB_TIMEOUT = 6.0  # seconds; a firewall that swallows packets costs it once for each address of the hub
+HUB_TIMEOUT = 6.0  # seconds; a firewall that drops packets costs this once for each address of the hub
 
 _CONFIG = "config.json"
 _PREPROCESSOR = "preprocessor_config.json"
@@ -46,7 +46,7 @@ def hub_folder(base: str | Path, checkpoint: str, revision: str) -> Path:
     Raises
     ------
     UserError
-        If `checkpoint` or `revision` cannot be such a name.
+        If `checkpoint` or `revision` is not a valid name.
     """
     _check_hub_name(checkpoint, revision)
     return Path(base) / checkpoint.replace("/", "--") / revision
@@ -117,7 +117,7 @@ def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) 
 
 
 def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
-    """Download the files of an encoder to `staging`; return their names in the order in which to move them on."""
+    """Download the files of an encoder to `staging`; return their names in the order in which to move them."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -134,7 +134,7 @@ def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
         try:
             hf_hub_download(checkpoint, name, revision=revision, local_dir=staging)
         except LocalEntryNotFoundError:
-            raise  # the hub fell silent; this is an EntryNotFoundError too
+            raise  # the hub stopped answering; this is an EntryNotFoundError too
         except EntryNotFoundError:
             return False
         return True
@@ -152,7 +152,7 @@ def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
 
 
 def _hub_silence(checkpoint: str, revision: str) -> Exception | None:
-    """Ask the hub for a sign of life, because huggingface_hub itself would try for minutes.
+    """Check whether the hub answers, because huggingface_hub itself would retry for minutes.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def _hub_silence(checkpoint: str, revision: str) -> Exception | None:
         except _http_error() as error:
             if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
                 raise
-            # a failed look-up of names is tried again after a moment; a time-out has taken long enough
+            # a failed DNS lookup is tried again after a moment; a timeout has taken long enough
             if time.monotonic() - start > WAITS[0]:
                 return error
         time.sleep(WAITS[0])
@@ -195,7 +195,7 @@ def _shards(index: Path) -> list[str]:
 def _http_error() -> type[Exception]:
     from huggingface_hub.errors import HfHubHTTPError
 
-    # of httpx with huggingface_hub 1, of httpx2 with 2
+    # the class is from httpx in huggingface_hub 1, and from httpx2 in huggingface_hub 2
     return HfHubHTTPError.__bases__[0]
 
 

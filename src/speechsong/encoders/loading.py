@@ -23,7 +23,7 @@ from speechsong.logs import log
 # oneDNN keeps a plan for every length of clip that it has seen: without a bound, memory grows with the corpus
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
-# of the weights of the control
+# seed of the weights of the random control
 RANDOM_SEED = 0
 # the embedding of masked frames, which only training uses
 _MASK = "masked_spec_embed"
@@ -59,7 +59,7 @@ class Encoder:
     width : int
         Size d of every hidden state.
     window : int
-        Most samples that go through the encoder at once.
+        The most samples that go through the encoder at once.
     device : torch.device
         Where the model is.
     weights : str
@@ -86,7 +86,7 @@ class Encoder:
 
 
 def pick_device(device: str) -> torch.device:
-    """Return the device that the config key `device` (auto, cpu, cuda, cuda:1, ...) stands for, if it is there."""
+    """Return the device of the config key `device` (auto, cpu, cuda, cuda:1, ...), if torch sees it; else UserError."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -114,7 +114,7 @@ def load_entry(folder: str | Path, name: str, entry: dict, device: str) -> Encod
     name
         Its name in the catalogue.
     entry
-        With the key window_seconds and, if they are given, layers and control.
+        It has the key window_seconds and, optionally, layers and control.
     device
         As for `load`.
 
@@ -161,8 +161,8 @@ def load(
     device
         "auto", "cpu", "cuda", "cuda:1" and so on.
     random
-        Draw the weights as transformers does before training, always the same ones, and do not read those in the
-        folder. Such a control lacks nothing but the pre-training.
+        Draw the weights from a fixed seed, as transformers does before training, instead of reading those in the
+        folder. Such a control lacks only the pre-training.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def load(
     Raises
     ------
     UserError
-        If a file is missing, the family is unknown, the number of layers is another, the checkpoint lacks a weight of
+        If a file is missing, the family is unknown, the number of layers differs, the checkpoint lacks a weight of
         the encoder or has one of an unknown part, or the window or the device cannot be used.
     """
     folder, key = Path(folder), f"encoders.{name}"
@@ -201,7 +201,7 @@ def load(
     elif window < least:
         raise UserError(f"config key `{key}.window_seconds`: {window_seconds} is too short for one frame; raise it")
     target = pick_device(device)
-    # float32 means float32: TF32 is off by 1e-3
+    # no TF32 in place of float32: it is off by 1e-3
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return Encoder(
         name=name,
@@ -220,7 +220,7 @@ def load(
 
 
 def _transformers():
-    # imported here, because it takes seconds; what is missing or left over in a checkpoint is checked below
+    # imported here, because it takes seconds; silent, because missing and surplus weights are checked below
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -256,7 +256,7 @@ def _make_config(folder: Path, kind: Family, settings: dict, key: str) -> Any:
 def _random_model(kind: Family, config: Any) -> nn.Module:
     model_class = getattr(_transformers(), f"{kind.prefix}Model")
     with torch.random.fork_rng(devices=[]):
-        # not torch.manual_seed, which would also seed a GPU and leave it so
+        # not torch.manual_seed, which would also seed a GPU for good
         torch.default_generator.manual_seed(RANDOM_SEED)
         return model_class(config)
 
@@ -272,7 +272,7 @@ def _pretrained_model(folder: Path, kind: Family, config: Any, key: str) -> nn.M
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except Exception as error:  # transformers, torch and safetensors each raise their own
+    except Exception as error:  # transformers, torch and safetensors each raise their own errors
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"{folder}: the weights cannot be loaded ({reason}); fetch the checkpoint again or correct "
@@ -309,14 +309,14 @@ def _digest(model: nn.Module, random: bool) -> str:
         if name == _MASK:
             continue
         digest.update(f"{name} {tuple(value.shape)}".encode())
-        # random weights follow from these; their last bits depend on the CPU that drew them
+        # names and shapes determine random weights, except for last bits that depend on the CPU that drew them
         if not random:
             digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
 def _fold_norms(model: nn.Module) -> None:
-    """Compute normed weights once instead of for every clip: they are frozen."""
+    """Compute weight-normalised weights once instead of for every clip: they are frozen."""
     for module in list(model.modules()):
         if is_parametrized(module, "weight"):
             remove_parametrizations(module, "weight")
@@ -334,7 +334,7 @@ def _frame_sizes(kind: Family, config: Any, extractor: Any) -> tuple[int, int]:
 
 
 def _cut_positions(model: nn.Module, extractor: Any, window: int, hop: int, key: str) -> int:
-    """Cut the table of positions, and what the extractor pads to, to a window; return its whole frames in samples."""
+    """Cut the position embeddings, and the extractor's padding, to one window; return its whole frames in samples."""
     frames, longest, rate = window // hop, model.config.max_source_positions, extractor.sampling_rate
     if not 0 < frames <= longest:
         raise UserError(
@@ -343,7 +343,7 @@ def _cut_positions(model: nn.Module, extractor: Any, window: int, hop: int, key:
         )
     extractor.n_samples = frames * hop
     extractor.nb_max_frames = 2 * frames
-    # transformers insists on inputs as long as the table
+    # transformers insists on inputs as long as the table of position embeddings
     model.config.max_source_positions = model.max_source_positions = frames
     model.embed_positions = nn.Embedding.from_pretrained(model.embed_positions.weight[:frames].clone())
     return frames * hop

@@ -1,8 +1,9 @@
-"""Log-mel spectra in the place of hidden states: a baseline that shows what an encoder adds to them.
+"""Log-mel spectra in place of hidden states: a baseline that shows what an encoder adds to them.
 
 The constants are those of Whisper's front end (Radford et al. 2023, "Robust speech recognition via large-scale weak
 supervision", section 2.2): 16 kHz, 25 ms windows, 10 ms apart, 80 bands to 8 kHz on Slaney's scale, log10 of the power.
-Unlike there, values do not depend on the clip's maximum, so loudness is kept, and windows lie wholly inside the clip.
+Unlike in Whisper, values do not depend on the clip's maximum, so loudness is kept, and windows lie wholly inside the
+clip.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ RATE = 16000  # Hz
 WINDOW = 400  # samples
 HOP = 160  # samples
 BANDS = 80
-# power: a third of what rounding to 16 bits leaves in a band, so that digital silence stays near quiet rooms
+# power: a third of the noise of rounding to 16 bits in a band, so that digital silence is close to a quiet room
 FLOOR = 1e-10
-# of a clip's summary: mean and standard deviation of each band
+# of a clip's summary, which is the mean and standard deviation of each band
 WIDTH = 2 * BANDS
 
 

@@ -1,18 +1,19 @@
-"""The paper's claims: a checklist of what Sun et al. (2024) say, each computed from this run.
+"""The paper's claims: a checklist of the claims of Sun et al. (2024), each tested on this run.
 
-A claim is put as a number and a bound. It holds if the 95 % interval of the number is entirely on the claimed side of
-the bound, does not hold if it is entirely on the other side, and is undecided if the interval contains the bound.
+Each claim is stated as a number and a bound. It holds if the 95 % interval of the number is entirely on the claimed
+side of the bound, does not hold if it is entirely on the other side, and is undecided if the interval contains the
+bound.
 
-A claim about an order of emotions holds if it is true in 97.5 % of the resampled FADs. That it is true in few is no
-evidence against it, because there are many orders. It does not hold if one of its pairs (an emotion that should be
-nearer than another) is in order in at most 2.5 % of them, divided by the number of pairs (Bonferroni). It needs all
-the emotions that it names.
+A claim about an order of emotions holds if the order is right in at least 97.5 % of the resampled FADs. A low share is
+no evidence against the claim, because there are many possible orders. The claim does not hold if one of its pairs (an
+emotion that should be nearer than another) is in the right order in at most 2.5 % of them, divided by the number of
+pairs (Bonferroni). The run must have all the emotions that the claim names.
 
 Conventions
 -----------
-Accuracies are those of the random split, as in the paper. Differences are in points of %. Verdicts are not adjusted for
-their number. A claim that this run cannot answer has the verdict `MISSING`. The column in_paper says whether the paper
-makes the claim, or this run asks the same of another encoder.
+Accuracies are those of the random split, as in the paper. Differences are in percentage points. Verdicts are not
+adjusted for multiple testing. A claim that this run cannot answer has the verdict `MISSING`. The column in_paper says
+whether the paper makes the claim; if not, this run tests it on another encoder or on other domains.
 
 References
 ----------
@@ -32,11 +33,11 @@ from speechsong.evaluation.predictions import results
 
 SPEECH_ENCODERS, MUSIC_ENCODER = ("w2v2", "hubert"), "mert"
 ENCODERS = (*SPEECH_ENCODERS, MUSIC_ENCODER)
-# whose FAD rises with depth, as the paper says
+# encoders whose FAD rises with depth, according to the paper
 RISING = ("hubert", MUSIC_ENCODER)
 # what counts as a fall from the middle layers to the last, in points: 10 clips of the paper's 203
 FALL = 5.0
-# fewer have no middle and no end
+# with fewer there are no middle and last layers to compare
 LEAST_LAYERS = 3
 CLOSEST, THEN = ("angry", "fearful"), ("happy", "sad", "neutral", "calm")
 MISSING = "not in this run"
@@ -63,8 +64,8 @@ def check(
         From `comparisons.compare`.
     domains
     paper
-        Our names of RAVDESS speech and song; None if the run is of others, or of other emotions, of which the paper
-        claims nothing.
+        Names of the domains that are RAVDESS speech and song; None if the run has other corpora or emotions, about
+        which the paper claims nothing.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def check(
 
 
 def judge(low: float, high: float, bound: float, side: str) -> str:
-    """Judge a claim that a number is `above` or `below` a bound by the number's interval."""
+    """Judge the claim that a number is `above` or `below` a bound, by the number's interval."""
     above, below = low > bound, high < bound
     if not (above or below):
         return "undecided"
@@ -95,12 +96,12 @@ def judge_order(distances: dict[str, np.ndarray], order: tuple[tuple[str, ...], 
     distances
         Draws (draws,) of each emotion's distance.
     order
-        Groups of emotions, the nearest first. There is no order within a group.
+        Groups of emotions, the nearest first. The order within a group does not matter.
 
     Returns
     -------
     share : float
-        Share of the draws in which the order is true; NaN if a distance has no draws.
+        Share of the draws in which the order is right; NaN if a draw is not finite.
     verdict : str
     """
     if not np.isfinite(list(distances.values())).all():
@@ -121,7 +122,7 @@ def _row(
     number: tuple[float, float, float] = NOTHING,
     claimed: tuple[str, ...] = ENCODERS,
 ) -> dict:
-    """Row of a claim, which the paper makes of the encoders `claimed`."""
+    """Make the row of a claim, which the paper makes about the encoders `claimed`."""
     return {
         "claim": claim,
         "encoder": encoder,
@@ -135,14 +136,14 @@ def _row(
 
 
 def _difference(a: pd.DataFrame, b: pd.DataFrame) -> tuple[float, float, float]:
-    """Accuracy of answers A minus that of answers B, and the ends of its interval, in points."""
+    """Accuracy of answers A minus that of answers B, and the ends of its interval, in percentage points."""
     of_a, of_b = accuracies(a, b)
     value, (low, high) = of_a.minus(of_b)
     return 100 * value, 100 * low, 100 * high
 
 
 def falls(predictions: pd.DataFrame, domains: list[str]) -> list[dict]:
-    """Judge: wav2vec 2.0 falls in its last layers, HuBERT does not.
+    """Judge the claim that accuracy falls in the last layers of wav2vec 2.0, but not in those of HuBERT.
 
     Parameters
     ----------
@@ -183,14 +184,14 @@ def falls(predictions: pd.DataFrame, domains: list[str]) -> list[dict]:
 
 
 def specialists(predictions: pd.DataFrame, domains: list[str] | None) -> list[dict]:
-    """Judge: the speech encoders are better at speech, the music encoder at music.
+    """Judge the claim that the speech encoders are better at speech, and the music encoder at music.
 
     Parameters
     ----------
     predictions
         From `predictions.read`.
     domains
-        Our names of RAVDESS speech and song; None if the run is of others.
+        Names of the domains that are RAVDESS speech and song; None as in `check`.
 
     Returns
     -------
@@ -217,7 +218,7 @@ def specialists(predictions: pd.DataFrame, domains: list[str] | None) -> list[di
 
 
 def closeness(fads: pd.DataFrame, left_out: pd.DataFrame) -> list[dict]:
-    """Judge of one encoder: angry and fearful are closest, then happy, sad, neutral and calm; FAD rises with depth.
+    """Judge for one encoder: angry and fearful are closest, then happy, sad, neutral and calm; FAD rises with depth.
 
     Parameters
     ----------
@@ -227,9 +228,9 @@ def closeness(fads: pd.DataFrame, left_out: pd.DataFrame) -> list[dict]:
     Returns
     -------
     list of dict
-        One row per claim. The number of an order is the share of the resampled FADs (`ranking.resample`) in which it
-        is true; emotions are ordered by their FAD relative to the other emotions, averaged over the layers. The number
-        of the rise is Kendall's tau between layer and FAD of all frames. Layer 0, the input of the first block, is
+        One row per claim. For an order, the number is the share of the resampled FADs (`ranking.resample`) in which it
+        is right; emotions are ordered by their FAD relative to the other emotions, averaged over the layers. For the
+        rise, the number is Kendall's tau between layer and FAD of all frames. Layer 0, the input of the first block, is
         left out unless there is no other.
     """
     model = fads["model"].iloc[0]
@@ -268,13 +269,13 @@ def closeness(fads: pd.DataFrame, left_out: pd.DataFrame) -> list[dict]:
     everything = emotions.index("all")
     value = float(tau(corrected[blocks, everything]))
     low, high = (float(edge) for edge in np.quantile(tau(drawn[:, :, everything]), [0.025, 0.975]))
-    # draws have more noise than the value itself, and may all lie on one side of it
+    # draws have more noise than the value, so they may all lie on one side of it; the interval always has it inside
     number = (value, min(low, value), max(high, value))
     return [*rows, _row(claim, model, meaning, judge(*number[1:], 0, "above"), number, claimed=RISING)]
 
 
 def helps(comparisons: pd.DataFrame) -> list[dict]:
-    """Judge: adaptation on the other domain first always helps the speech encoders.
+    """Judge the claim that adapting to the other domain first always helps the speech encoders.
 
     Parameters
     ----------
@@ -284,10 +285,11 @@ def helps(comparisons: pd.DataFrame) -> list[dict]:
     Returns
     -------
     list of dict
-        Two rows per encoder, the paper's first and then the others that were adapted: against direct training, as in
-        the paper, and against the equal budget. The number is the smallest difference over approaches and directions.
-        A difference that is below 0 with its whole interval, and whose adjusted p is below 0.05, refutes the claim and
-        is the number. The claim holds if all differences are above 0 with their whole intervals.
+        Two rows per encoder, first for the paper's speech encoders, then for the others that were adapted: against
+        direct training, as in the paper, and against the equal budget. The number is the smallest difference over
+        approaches and directions. A difference whose whole interval is below 0 and whose adjusted p is below 0.05
+        refutes the claim, and is then the number. The claim holds if the whole intervals of all differences are above
+        0.
     """
     tests = comparisons[(comparisons["test"] == "sign-flip") & (comparisons["protocol"] == "random")]
     rows = []

@@ -1,4 +1,4 @@
-"""Comparisons: which differences between results would hold with other people.
+"""Comparisons: which differences between results would hold with other speakers.
 
 `compare` asks whether one result is better than another on the same test clips. Each pair belongs to a family:
 
@@ -9,12 +9,12 @@ approach against approach : at the same stage.
 encoder against encoder : with the same approach at the same stage.
 
 `leakage` compares the random split, which shares speakers between training and test, with the speaker split. Their test
-clips differ, but the people are the same.
+clips differ, but the speakers are the same.
 
 Conventions
 -----------
-All differences are A minus B. Those in tables are in points of %. Speakers are drawn together for A and B, so that
-what both share, the people, cancels.
+All differences are A minus B. Those in tables are in percentage points. Speakers are drawn together for A and B, so
+that the variation between speakers, which both share, cancels.
 
 References
 ----------
@@ -36,7 +36,7 @@ from speechsong.evaluation.scores import accuracy, count, percent
 
 
 def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
-    """List what is compared with what.
+    """List the pairs of results to compare.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
     ------
     family : str
     a, b : dict
-        `KEYS` of two results on the same test clips. There may be no result B.
+        `KEYS` of two results on the same test clips. Result B may not exist.
     """
     for a in keys:
         if a["stage"] == 2 and a["source"] != a["target"]:
@@ -56,7 +56,7 @@ def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
                 yield "two-stage against equal budget", a, a | {"source": a["target"]}
             else:
                 yield "source after against before", a, a | {"target": "", "stage": 1}
-    # results on the domain that was trained on last; what comes later in the config is A: ws against baseline
+    # results on the domain that was trained on last; A is what comes later in the config, as in ws against baseline
     own = [a for a in keys if a["test_domain"] == (a["target"] or a["source"])]
     for b, a in combinations(own, 2):
         for key, family in (("approach", "approach against approach"), ("model", "encoder against encoder")):
@@ -71,7 +71,7 @@ def name(keys: dict) -> str:
 
 
 def compare(predictions: pd.DataFrame) -> list[dict]:
-    """Compare results on the same clips: of adaptation, and of the selected layers of probes.
+    """Compare results on the same test clips: those of adaptation, and those of the selected layers of probes.
 
     There are two tests: one by speaker over all seeds (sign-flip permutation), and one by clip within each seed (exact
     McNemar). P-values are adjusted by Holm's method over all tests of a family, protocol, test and seed.
@@ -84,10 +84,10 @@ def compare(predictions: pd.DataFrame) -> list[dict]:
     Returns
     -------
     list of dict
-        One row per comparison and test: family, model and approach (empty where they differ), protocol, test_domain,
-        a, b, test, seed, accuracy_a, accuracy_b and difference (in %), difference_low, difference_high, only_a,
-        only_b, answers (clips of every seed), speakers, p, p_adjusted. Intervals of `sign-flip` are over speakers;
-        those of `mcnemar` are over clips, which it takes for independent.
+        One row per comparison and test: family, model and approach (empty where they differ), protocol, test_domain, a,
+        b, test, seed, accuracy_a, accuracy_b and difference (in %), difference_low, difference_high, only_a, only_b,
+        answers (test clips, summed over the row's seeds), speakers, p, p_adjusted. Intervals of `sign-flip` are over
+        speakers; those of `mcnemar` are over clips, which it treats as independent.
     """
     answers = {}
     for keys, table in results(predictions):
@@ -145,7 +145,7 @@ def _adjusted(rows: list[dict]) -> list[dict]:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An accuracy, its bootstrap samples (draws,), and how many speakers and distinct clips it is of."""
+    """An accuracy, its bootstrap samples (draws,), and the numbers of speakers and distinct clips behind it."""
 
     value: float
     samples: np.ndarray
@@ -188,7 +188,7 @@ def accuracies(*parts: pd.DataFrame) -> list[Accuracy]:
 
 
 def leakage(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Compare the random split with the speaker split: how much is it worth to know the speakers?
+    """Compare the random split with the speaker split: how much does it help to have trained on the test speakers?
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def leakage(predictions: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per result that both protocols have: `KEYS` without the protocol; then, in %, the accuracy with the
         random split, with the speaker split, and random minus speaker (difference), each with its interval over
-        speakers; and speakers, the smaller number of the two.
+        speakers; and speakers, the smaller of the two numbers.
     """
     protocols: dict[tuple, dict[str, pd.DataFrame]] = {}
     keys = [key for key in KEYS if key != "protocol"]

@@ -1,6 +1,6 @@
-"""Intervals and tests: how far a number would move with other people, and whether two numbers differ.
+"""Intervals and tests: how far a number would move with other speakers, and whether two numbers differ.
 
-Clips of one person are alike, so it is people that are resampled, not clips.
+Clips of the same speaker are alike, so speakers are resampled, not clips.
 
 Conventions
 -----------
@@ -9,7 +9,7 @@ speakers (`draw`). All intervals are 95 %, all p-values two-sided.
 
 References
 ----------
-share_interval, of an accuracy or recall : Wilson's interval with the error that resampled speakers show (N. Dean and
+share_interval, of an accuracy or recall : Wilson's interval with the error from resampling the speakers (N. Dean and
     M. Pagano, "Evaluating confidence interval methods for binomial proportions in clustered surveys", Journal of Survey
     Statistics and Methodology 2015, section 2).
 interval, of any statistic : percentile bootstrap, widened for few speakers (T. Hesterberg, "What teachers should know
@@ -120,8 +120,8 @@ def share_interval(share: float, drawn: np.ndarray, speakers: int, clips: int) -
 def sign_flip(differences: np.ndarray) -> float:
     """Test whether paired differences are symmetric about zero.
 
-    If they are, each speaker's difference might as well have the other sign. The distribution of the sum over all 2^S
-    sign patterns is computed, not sampled: differences of counts are whole numbers, so it is a convolution.
+    If they are, each speaker's difference could equally well have the opposite sign. The distribution of the sum over
+    all 2^S sign patterns is computed, not sampled: differences of counts are whole numbers, so it is a convolution.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def sign_flip(differences: np.ndarray) -> float:
         p, the share of sign patterns whose sum is at least as far from zero as the one observed.
     """
     sizes = np.abs(differences[differences != 0])
-    # of the sums from -sizes.sum() to sizes.sum(), which grow by two signs of one size at a time
+    # probabilities of all sums, from the negative to the positive total of the sizes so far; each size adds two signs
     probabilities = np.ones(1)
     for size in sizes:
         longer = np.zeros(len(probabilities) + 2 * size)
@@ -166,7 +166,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def paired_interval(only_a: int, only_b: int, clips: int) -> tuple[float, float]:
     """Find the 95 % interval of accuracy A minus accuracy B from their answers to the same clips.
 
-    It is Wald's interval with one clip added to each count, and takes clips for independent.
+    It is Wald's interval with one clip added to each count, and treats clips as independent.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def paired_interval(only_a: int, only_b: int, clips: int) -> tuple[float, float]
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjust p-values so that rejecting those up to alpha has a family-wise error of at most alpha.
+    """Adjust p-values so that rejecting those up to alpha has a family-wise error rate of at most alpha.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""The paper's numbers beside ours: what Sun et al. (2024) print, and the same from this run.
+"""The paper's numbers beside ours: those that Sun et al. (2024) print, and the same ones from this run.
 
 Conventions
 -----------
 Accuracies are in %. The paper calls its measure UA, but nearly every value is a multiple of 1/203: it is plain accuracy
 over the 203 clips of one test part. Ours is with the random split, as the paper's is, over all seeds together. A value
-that is not legible in the copy that the numbers were taken from is None; its Table II is missing there.
+is None if it is not legible in the copy that the numbers were taken from. That copy lacks Table II.
 
 References
 ----------
@@ -54,16 +54,16 @@ def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | Non
     adapted
         From `summaries.two_stages`.
     domains
-        Our names of RAVDESS speech and song; None if the run is of others, or of other emotions, so that no number of
-        ours belongs beside the paper's.
+        Names of the domains that are RAVDESS speech and song; None if the run has other corpora or emotions, so that no
+        number of ours belongs beside the paper's.
 
     Returns
     -------
     DataFrame
         One row per number that the paper prints: table, encoder, approach, what, paper, paper_layer, ours with its
-        interval over speakers, layer, difference (ours minus the paper's, in points), files (the difference in test
-        clips of 203), inside (whether the paper's number is in our interval: yes, no, or empty if one of them is
-        missing), note.
+        interval over speakers, layer, difference (ours minus the paper's, in points), files (the difference as a number
+        of the 203 test clips), inside (whether the paper's number is in our interval: yes, no, or empty if one of them
+        is missing), note.
     """
     speech, music = domains or ("speech", "music")
     if domains is None:
@@ -88,7 +88,7 @@ def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | Non
 
 
 def _row(what: str, paper: float | None, ours: pd.Series | None, column: str, paper_layer: int | None = None) -> dict:
-    """Set a column of our row beside the paper's number, which is of a layer if `paper_layer` is given."""
+    """Set a column of our row beside the paper's number, which is of one layer if `paper_layer` is given."""
     nothing = float("nan")
     value, low, high = (nothing if ours is None else ours[c] for c in (column, f"{column}_low", f"{column}_high"))
     paper = nothing if paper is None else paper

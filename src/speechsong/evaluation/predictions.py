@@ -5,23 +5,23 @@ Conventions
 The table has one row per answer, with these columns:
 
 model, approach, protocol, source, target, test_domain : str
-    What answered, and on which domain it was tested. The approach of a probe is `probe`, its source is the domain that
-    it was trained on, and it has no target (""). The target is also empty in stage one of adaptation.
+    Which probe or stage answered, and on which domain it was tested. The approach of a probe is `probe`, its source is
+    the domain that it was trained on, and it has no target (""). The target is also empty in stage one of adaptation.
 stage : int
     1 or 2.
 layer : Int64
-    Of a probe; missing in adaptation.
+    The layer of a probe; missing in adaptation.
 seed : int
 clip_id, true, predicted, speaker : str
-    The test clip, its emotion, the answer, and whose voice it is.
+    The test clip, its emotion, the answer, and the speaker.
 selected : str
-    Whether this layer has the best accuracy on the validation part of this split (`yes` or `no`; the first of equals);
-    empty in adaptation. The test part has no say in this choice.
+    Whether this layer has the best accuracy on the validation part of this split (`yes` or `no`; of equally good
+    layers, the first); empty in adaptation. The test part plays no role in this choice.
 
-A result is what gets a score: the answers of all seeds together to the same question. `KEYS` name it. `over` says which
-layers a result of probes is about: one `layer`, whose number follows; the `mean`, which holds the answers of all
-layers, so that its accuracy is the mean of theirs; or the `selected` layer of each split. Layer 0, the input of the
-first block, is left out of `mean` and `selected` unless there is no other. In adaptation `over` is empty.
+A result is what gets a score: all answers, over all seeds, that share `KEYS`. `over` says which layers a result of
+probes covers: one `layer`, whose number is in the column `layer`; the `mean`, which has the answers of all layers, so
+that its accuracy is the mean of theirs; or the `selected` layer of each split. Layer 0, the input of the first block,
+is left out of `mean` and `selected` unless there is no other. In adaptation `over` is empty.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TYPES = dict.fromkeys([*COLUMNS, "domain"], str) | {"stage": int, "layer": "Int
 
 
 def gather(paths: list[str], clips: dict[str, str], probes: list[str]) -> pd.DataFrame:
-    """Gather predictions, with the speakers and with what validation selected.
+    """Gather predictions, and add the speakers and the layers that validation selected.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _answers(path: str, speakers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chosen(path: str) -> pd.DataFrame:
-    """Split and layer that the validation part selects, from a probe CSV."""
+    """The layer that the validation part of each split selects, from a probe CSV."""
     probes = _read(path).rename(columns={"domain": "test_domain"})
     best = deep(probes).sort_values("layer").groupby(_SPLIT)["validation"].idxmax()
     return probes.loc[best, [*_SPLIT, "layer"]]
@@ -114,7 +114,7 @@ def deep(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def results(table: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
-    """List all results: of every layer, of adaptation, then of each model its mean and its selected layer.
+    """List all results: those of every layer, those of adaptation, then each model's mean and selected layer.
 
     Parameters
     ----------

@@ -35,10 +35,10 @@ def count(answers: pd.DataFrame, speakers: list[str], emotions: list[str]) -> tu
     Returns
     -------
     right, total : ndarray (S, C), float64
-        Clips that were recognised, and all clips.
+        Clips whose answer is right, and all clips.
     """
     row, column = (
-        # codes are as small integers as hold them
+        # pandas stores codes in the smallest integer type, in which the product below would overflow
         pd.Categorical(answers[name], labels).codes.astype(int)
         for name, labels in (("speaker", speakers), ("true", emotions))
     )
@@ -57,7 +57,7 @@ def accuracy(right: Any, total: Any) -> Any:
     Parameters
     ----------
     right, total : array_like (...)
-        Clips that were recognised, and all clips. With `right` of A minus `right` of B on the same clips, this is the
+        Clips whose answer is right, and all clips. With `right` of A minus `right` of B on the same clips, this is the
         difference of their accuracies.
 
     Returns
@@ -69,7 +69,7 @@ def accuracy(right: Any, total: Any) -> Any:
 
 
 def percent(name: str, value: float, bounds: tuple[float, float]) -> dict[str, float]:
-    """Name a share and its interval for a table, in %."""
+    """Convert a share and its interval to %, under the names of their columns in a table."""
     return {name: 100 * float(value), f"{name}_low": 100 * bounds[0], f"{name}_high": 100 * bounds[1]}
 
 
@@ -110,7 +110,7 @@ def measure(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
 
 
 def confusion(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
-    """Count how often each emotion was taken for each.
+    """Count how often each emotion was predicted as each emotion.
 
     Parameters
     ----------

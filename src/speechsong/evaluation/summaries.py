@@ -1,7 +1,7 @@
 """Summaries: the tables that papers print, from the scores of every result.
 
 `best_and_worst` summarises the layers of each encoder, as Tables I and II of Sun et al. (2024) do. `two_stages` extends
-their Table III by what two-stage adaptation has to be judged by.
+their Table III by the results that two-stage adaptation must be compared with.
 
 Conventions
 -----------
@@ -65,7 +65,7 @@ def best_and_worst(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def two_stages(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Set two-stage adaptation beside what it has to be judged by.
+    """Set two-stage adaptation beside the results that it must be compared with.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def two_stages(metrics: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per protocol, source, target, model and approach. `stage_one` is the accuracy on the source after stage
-        one, `stage_two` that on the target after stage two. They are to be judged by `direct`, stage one of the target
-        alone; `equal_budget`, training twice on the target; and `source_after`, the accuracy on the source after stage
-        two. Then clips, speakers and seeds, of `stage_two`.
+        one, `stage_two` that on the target after stage two. Compare them with `direct`, stage one of the target alone;
+        `equal_budget`, training twice on the target; and `source_after`, the accuracy on the source after stage two.
+        Then clips, speakers and seeds, of `stage_two`.
     """
     accuracy = metrics[metrics["metric"] == "accuracy"]
     keys = ["model", "approach", "protocol", "source", "target", "stage", "test_domain"]

@@ -1,5 +1,5 @@
-"""Planning: what the Snakefile asks when it is read.
+"""Planning: what the Snakefile needs to know while it is parsed.
 
-Read `config` first, then `plan`, `targets` and `sources`. `costs` estimates memory and time; `fingerprint` tells when
-code changed.
+Read `config` first, then `plan`, `targets` and `sources`. `costs` estimates memory and time; `fingerprint` shows
+whether code changed.
 """

@@ -1,4 +1,4 @@
-"""The configuration: checked once, before anything runs, with one line for each mistake."""
+"""The configuration: checked once, before anything runs, with a message of one line at the first mistake."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(config: dict, schema_file: str | Path) -> None:
     Raises
     ------
     UserError
-        At the first mistake: names the key, what is wrong with it and what is allowed.
+        At the first mistake. The message names the key, what is wrong with it and what is allowed.
     """
     schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
     _validate(config, schema, schema, "")

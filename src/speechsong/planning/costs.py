@@ -1,4 +1,4 @@
-"""Costs: memory, and hours without a GPU. They are known before anything runs, so nothing heavy is imported."""
+"""Costs: estimates of memory, and of hours without a GPU. Snakemake needs them early, so nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     encoder
         Its entry in the catalogue.
     folder
-        Of its config.json, which may be still to be fetched. Until it is there the width counts as 768, and a Whisper's
-        work as that of the clips instead of its windows.
+        Folder of its config.json. Until that is fetched, the width is taken as 768, and the audio of a Whisper as that
+        of the clips instead of whole windows.
     paths
         All recordings of the domain.
     share
@@ -58,7 +58,7 @@ def peft_without_gpu(config: dict, run: Run, sources: dict[str, Source], stages:
         After `config.check`.
     run
     sources
-        Of the encoders.
+        The source of each encoder.
     stages
         Encoder and direction of each stage that will run.
 
@@ -88,25 +88,25 @@ def extraction_megabytes(source: Source | None, clips: int, states: int) -> int:
     Parameters
     ----------
     source
-        Of the encoder; None for log-mel.
+        The encoder's source; None for log-mel.
     clips, states
-        Numbers of the job: it keeps a mean of each clip and state in memory.
+        Numbers of clips and hidden states of the job, which keeps one mean per clip and hidden state in memory.
     """
     if source is None:
         return 1500
     means = clips * states * width(source.folder) * 4 / 1e6
-    # 3000 holds 400 MB of weights twice: as they are read, and in the model
+    # 3000 includes 400 MB of weights twice: as they are read, and in the model
     return round(3000 + means + 2 * max(0, weights_megabytes(source.folder) - 400))
 
 
 def weights_megabytes(folder: str | Path) -> float:
-    """Size the weights of an encoder in MB; 0 before they are here."""
+    """Return the size of an encoder's weights in MB; 0 before they are fetched."""
     files = [*Path(folder).glob("*.safetensors")] or [*Path(folder).glob("*.bin")]
     return sum(file.stat().st_size for file in files) / 1e6
 
 
 def in_words(hours: float) -> str:
-    """Round to hours, or to minutes below two hours."""
+    """Write a time in whole hours, or in minutes below two hours."""
     return f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
 
 

@@ -1,4 +1,4 @@
-"""Fingerprints of code: they change when what a script computes may change, not when its comments do."""
+"""Fingerprints of code: they change when the results of a script may change, not when only comments do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def of_script(script: str | Path) -> str:
-    """Digest a script and the modules of this package that it imports, directly or through one another.
+    """Digest a script and the modules of this package that it imports, directly or indirectly.
 
     The digest is over syntax trees without docstrings: comments, docstrings and formatting do not count.
 
@@ -81,13 +81,13 @@ def _is_ours(module: str) -> bool:
 
 
 def _own(module: str) -> Path:
-    """Name the file of a module of ours, which need not be there."""
+    """Return the path of a module of this package, which need not exist."""
     place = PACKAGE.joinpath(*module.split(".")[1:])
     return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 def _files(module: str) -> set[Path]:
-    """Name the files that Python reads to import a module: its own, and that of every package around it."""
+    """Return the files that Python reads to import a module: its own, and `__init__.py` of every package around it."""
     own = _own(module)
     if not own.is_file():
         return set()
@@ -97,7 +97,7 @@ def _files(module: str) -> set[Path]:
 
 
 def _files_with(module: str, name: str) -> set[Path]:
-    """Name the files of a module that defines a name; none where it does not, so that a lost submodule shows."""
+    """Return the files of a module if it defines a name; otherwise none, so that a missing submodule is noticed."""
     files = _files(module)
     if not files:
         return set()
@@ -112,7 +112,7 @@ def _lost(path: Path, node: ast.stmt) -> set[Path]:
 
 
 def _text(part: object) -> str:
-    """Write a syntax tree out. `ast.dump` does so too, but differently from one version of Python to the next."""
+    """Write out a syntax tree. `ast.dump` does so too, but its output depends on the version of Python."""
     if isinstance(part, ast.AST):
         # newer versions have more fields, which are empty in code that older ones can read
         fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(part) if value not in (None, [])]

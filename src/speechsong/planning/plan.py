@@ -1,4 +1,4 @@
-"""The plan: what a configuration asks for, as far as names and tables tell. The workflow makes it when it is read."""
+"""The plan: what a configuration asks for, as far as file names and tables tell. Snakemake needs it while parsing."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from speechsong.errors import UserError
 
 @dataclass(frozen=True)
 class Run:
-    """What a run consists of, as far as names and tables tell.
+    """What a run consists of, as far as file names and tables tell.
 
     Attributes
     ----------
     recordings : dict
         The recordings of each domain that the run uses.
     blocks : dict
-        For each domain the speaker block, from 0, of every speaker.
+        The block, from 0, of every speaker of each domain.
     unfetched : dict
-        For each source ("zenodo", "demo") the corpora by domain that are to be fetched or made first.
+        For each source ("zenodo", "demo"), the corpora, by domain, that must be fetched or made first.
     notes : list of str
         Lines for the user before the run starts.
     digests : dict
@@ -40,14 +40,14 @@ class Run:
     def digest(self, domain: str, emotion: str | None = None) -> str:
         """Digest the recordings of a domain, or of one emotion in it.
 
-        It is a param of rules in place of the recordings, which would cost Snakemake far more as inputs.
+        Rules have it as a param instead of having the recordings as inputs, which would cost Snakemake far more.
         """
         if (domain, emotion) not in self.digests:
             digest = recordings.digest([r for r in self.recordings[domain] if emotion in (None, r.emotion)])
             if any(domain in corpora for corpora in self.unfetched.values()):
                 # recordings that arrive in the middle of this run change it
                 return digest
-            # kept for all encoders: large corpora take seconds
+            # kept, because every encoder needs it and a large corpus takes seconds
             self.digests[domain, emotion] = digest
         return self.digests[domain, emotion]
 

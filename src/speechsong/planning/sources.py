@@ -10,7 +10,7 @@ from speechsong.encoders.hub import hub_folder
 from speechsong.planning.config import checkpoint_files, is_logmel, is_on_hub
 from speechsong.planning.plan import Run
 
-# of encoders that the demo makes
+# files of an encoder that the demo makes
 _MADE = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
@@ -34,7 +34,7 @@ class Source:
 
 
 def encoder_sources(config: dict) -> dict[str, Source]:
-    """Locate the encoders of a run, all but log-mel.
+    """Locate the encoders of a run, except log-mel.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _source(model: str, encoder: dict) -> Source:
 
 
 def still_to_fetch(config: dict, run: Run, encoders: dict[str, Source]) -> list[str]:
-    """Say, in one line each, what is fetched from elsewhere and not here yet, and which key replaces it."""
+    """Say, in one line each, what still has to be downloaded and where to put it, or which key names another folder."""
     lines = [
         f"RAVDESS {corpus['channel']} (zenodo.org/records/1188976) into {corpus['root']}, "
         f"or set `corpora.{domain}.root`"

@@ -1,7 +1,7 @@
 """Targets: which layers, approaches, stages and splits a checked configuration asks for.
 
 Every function takes the configuration after `config.check`. A stage of adaptation is named by its direction: `speech`
-is stage one on speech, `speech-music` is stage two on music after it, `music-music` is the control of equal length.
+is stage one on speech, `speech-music` is stage two on music after it, `music-music` is the control with equal budget.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PAPER_EMOTIONS = {"neutral", "calm", "happy", "sad", "angry", "fearful"}
 
 
 def layers(config: dict, model: str) -> list[str]:
-    """Name the hidden states of an encoder as paths do, by two digits."""
+    """Name the hidden states of an encoder by two digits, as paths do."""
     return [f"{layer:02d}" for layer in range(config["encoders"][model]["layers"] + 1)]
 
 
@@ -43,12 +43,12 @@ def stages(config: dict, model: str) -> list[str]:
 
 
 def stage_params(config: dict, model: str, approach: str, protocol: str, seed: str, direction: str) -> dict:
-    """List what the training of a stage depends on: `adaptation.stages.Stage` without its files.
+    """List what the training of a stage depends on: the fields of `adaptation.stages.Stage` except files and code.
 
     Raises
     ------
     UserError
-        Where the encoder does not take the approach.
+        If the encoder does not support the approach.
     """
     if approach not in approaches(config, model):
         raise UserError(f"`{model}` is log-mel spectra, which have only the approach baseline")
@@ -145,8 +145,8 @@ def splits_in_words(config: dict, part: str) -> str:
 def folds_left_out(config: dict) -> list[str]:
     """Say, in one line each, where the seeds of the speaker split do not test every speaker."""
     return [
-        f"`{part}`: the seeds {', '.join(map(str, config[part]['seeds']))} of the speaker split test some speakers "
-        "only; 0 to 4 test every speaker once"
+        f"`{part}`: the seeds {', '.join(map(str, config[part]['seeds']))} of the speaker split test only some "
+        "speakers; 0 to 4 test every speaker once"
         for part in ("split", "adapt")
         if "speaker" in config[part]["protocols"] and len({seed % FOLDS for seed in config[part]["seeds"]}) < FOLDS
     ]

@@ -1,4 +1,4 @@
-"""Probes: how much a layer tells a linear classifier of the emotion.
+"""Probes: how well a linear classifier can tell the emotion from a layer.
 
-Read `train` first: it is the probe. `run` reads its features and writes its tables.
+Read `train` first: it is the probe. `run` reads its features and makes its tables.
 """

@@ -29,9 +29,9 @@ def run(
     splits
         Split files, named {protocol}-{seed}.csv.
     settings
-        Of the training.
+        Settings of the training.
     model, domain, layer, emotions
-        What the embedding files are of; the classes are the emotions in this order.
+        What the embedding files hold; the classes are the emotions in this order.
 
     Returns
     -------

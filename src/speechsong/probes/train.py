@@ -3,8 +3,8 @@
 A probe is one linear layer under cross-entropy, trained by AdamW (Loshchilov and Hutter 2019) with PyTorch's defaults;
 features are not scaled. The weights after the epoch with the best accuracy on the validation part are kept (of equally
 good epochs, the first), and the test part is used once. The probes of all seeds and protocols train side by side, as a
-stack of weights. Each has its own initial weights, shuffles and optimiser state, so that the results are those of one
-probe after the other, up to rounding, and come more than three times as fast.
+stack of weights. Each has its own initial weights, shuffles and optimiser state, so the results equal those of one
+probe after the other, up to rounding, but take less than a third of the time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Result:
     Attributes
     ----------
     logits : ndarray (len(split.test), C), float32
-        Of the test part, in its order.
+        Logits of the test part, in its order.
     best_epoch : int
         Counted from 1.
     validation : float
@@ -74,7 +74,7 @@ def train(
     splits
         P splits of the n clips.
     settings
-        Of the training.
+        Settings of the training.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def train(
     Raises
     ------
     UserError
-        If a feature is not finite, or the weights grow until they are not.
+        If a feature is not finite, or the weights diverge.
     """
     if not np.isfinite(features).all():
         raise UserError("features hold values that are not finite; delete the embedding file and run again")
-    # Longest training part first. Towards the end of an epoch, when some probes have no batch left, those that have one
-    # are then the first k, and a slice of the stacked weights, updated in place, is all of them.
+    # Longest training part first: towards the end of an epoch, when some probes have no batch left, the others are the
+    # first k, so one slice of the stacked weights can be updated in place.
     order = sorted(range(len(splits)), key=lambda p: -len(splits[p].train))
     ordered = [splits[p] for p in order]
     rngs = [np.random.default_rng(split.seed) for split in ordered]
@@ -98,7 +98,7 @@ def train(
     inputs, targets = _inputs(features), _targets(labels, classes)
     validation = [(inputs[split.validation], labels[split.validation]) for split in ordered]
     best_weights, best_epoch, best_accuracy = weights.copy(), np.zeros(len(order), int), np.full(len(order), -1.0)
-    # NumPy need not warn of overflow: it is looked for after each epoch
+    # NumPy need not warn of overflow: the weights are checked after each epoch
     with np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(1, settings.epochs + 1):
             shuffled = [rng.permutation(split.train) for split, rng in zip(ordered, rngs, strict=True)]
@@ -129,7 +129,7 @@ def _inputs(features: np.ndarray) -> np.ndarray:
 
 
 def _targets(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return one-hot labels (n + 1, C), those of the row of zeros last."""
+    """Return one-hot labels (n + 1, C); the last row goes with the row of zeros."""
     return np.eye(classes, dtype=np.float32)[np.append(labels, 0)]
 
 
@@ -139,9 +139,9 @@ def _batch(shuffled: list[np.ndarray], first: int, size: int) -> tuple[np.ndarra
     Returns
     -------
     rows : ndarray (k, size), int
-        Filled up by -1, the row of zeros.
+        Padded with -1, the row of zeros.
     sizes : ndarray (k,), int
-        How many are clips.
+        How many of a probe's rows are clips.
     """
     parts = [rows[first : first + size] for rows in shuffled if first < len(rows)]
     batch = np.full((len(parts), size), -1)
@@ -160,7 +160,7 @@ def _gradient(x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, weights: np
     sizes : ndarray (k,)
         How many of the B are clips.
     weights : ndarray (P, d + 1, C)
-        Of all probes.
+        The weights of all probes.
     """
     logits = x @ weights[: len(x)]
     probabilities = np.exp(logits - logits.max(axis=2, keepdims=True))

@@ -1,6 +1,6 @@
-"""Figures: one function for each, from a table of the run to a drawing.
+"""Figures: one function per figure, which draws a table of the run.
 
-`style` has their colours and writes them to files.
+`style` has the colours, and saves figures to files.
 
 Conventions
 -----------
@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from speechsong.report import style
 
-# label, colour, marker and the marker's filling, by column
+# label, colour, marker and the marker's fill colour, by column
 STAGES = {
     "direct": ("target alone", "#8A8A8A", "o", "white"),
     "equal_budget": ("target twice", "#0072B2", "s", "white"),
@@ -41,7 +41,7 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
         encoders are lines.
     domains
     emotions
-        Their number gives the level of chance.
+        Their number gives the chance level.
     """
     protocols, models = (list(table[column].unique()) for column in ("protocol", "model"))
     accuracy = _by_layer(table, "accuracy")
@@ -90,7 +90,7 @@ def probe_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str])
 
 
 def confusion(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
-    """Draw which emotion is taken for which: each cell is a share of the clips of a true emotion.
+    """Draw confusion matrices of the emotions: each cell is a share of the clips of a true emotion.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def confusion(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
 
 
 def adapt(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
-    """Draw the accuracy after two stages beside what it has to be judged by.
+    """Draw the accuracy after two stages beside the results that it must be compared with.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def adapt(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figur
         From `evaluation.summaries.two_stages`. Targets are side by side, protocols one below the other.
     domains
     emotions
-        Their number gives the level of chance.
+        Their number gives the chance level.
     """
     table = table.assign(panel=table["target"], line=table["model"] + " " + table["approach"])
     protocols = {protocol: f", {protocol} split" for protocol in table["protocol"].unique()}
@@ -151,9 +151,9 @@ def leakage(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fig
         part selects are drawn.
     domains
     emotions
-        Their number gives the level of chance.
+        Their number gives the chance level.
     """
-    # on the domain that was trained on last, and not twice on the same
+    # only results on the domain that was trained on last, and no control that trains on the same domain twice
     own = table["test_domain"] == table["target"].where(table["target"] != "", table["source"])
     table = table[own & table["over"].isin(["", "selected"]) & (table["source"] != table["target"])]
     approach = table["approach"].where(table["target"] == "", table["approach"] + ", two stages")
@@ -171,7 +171,7 @@ def fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
     domains
         Named in the title.
     emotions
-        Each is a line, and so are all together.
+        Each is a line; one more line is for all together.
     """
     columns = {"fad_corrected": "value", "fad_corrected_low": "low", "fad_corrected_high": "high"}
     table = table[table["over"] == "layer"].rename(columns=columns).sort_values("layer", kind="stable")
@@ -182,7 +182,7 @@ def fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
         for emotion in [*emotions, "all"]:
             _line(axis, panel[panel["emotion"] == emotion], emotion, style.of_emotion(emotion, emotions))
         axis.set_title(model)
-        # layers differ by more than emotions do: equal ratios get equal room
+        # logarithmic, because layers differ by more than emotions do
         axis.set_yscale("log")
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
@@ -221,7 +221,7 @@ def _by_layer(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _line(axis: plt.Axes, rows: pd.DataFrame, label: str, look: dict[str, str]) -> None:
     """Draw `value` by `layer`, with a band from `low` to `high`."""
     if len(rows) == 1:
-        # the log-mel baseline has no layers: a level across those of the others
+        # the log-mel baseline has no layers: it is a level line across the layers of the others
         row = rows.iloc[0]
         axis.axhline(row["value"], label=label, clip_on=False, **look | {"linestyle": "--"})
         axis.axhspan(row["low"], row["high"], color=look["color"], alpha=0.12, lw=0)
@@ -243,13 +243,13 @@ def _dots(
     Parameters
     ----------
     table
-        `panel` is a domain, `protocol` a protocol, and `line` says what the dots of one line are of.
+        The column `panel` has the domain, `protocol` the protocol, and `line` the label of a line of dots.
     domains
         Side by side.
     protocols
-        One below the other: what the titles of the panels say of each.
+        One below the other, each with the text that it adds to the titles of its panels.
     marks
-        As `STAGES`: the columns that are drawn.
+        As `STAGES`: the columns to draw, and their looks.
     chance
         In %.
     """

@@ -19,7 +19,7 @@ from speechsong.report import tables
 LONG = 24  # rows; a longer table is folded
 WIDE = 28  # characters; lines break in a column with longer text
 REM = 7.7 / 300  # width of a pixel on the page, in rem; figures have 300 to the inch
-LEVEL = 0.05  # of the adjusted p; comparisons above it are counted, but not shown
+LEVEL = 0.05  # comparisons with an adjusted p of this or more are counted, but not shown
 
 _MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 
@@ -62,7 +62,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table in the page: its cells are values and intervals; `folded` is what stands in its place until opened."""
+    """A table in the page: its cells are values and intervals; `folded` is the text in its place until it is opened."""
 
     columns: list[Column]
     rows: list[tuple[tuple[str, str], ...]]
@@ -99,7 +99,7 @@ def write(
     title
         The heading of the page.
     facts
-        What the run is made of: lines by name.
+        What the run consists of: lines by name.
     entries
         In the order of the page.
     notice
@@ -163,7 +163,7 @@ def _sections(entries: list[Entry]) -> list[Section]:
 
 def _picture(path: Path) -> Picture:
     content = path.read_bytes()
-    # figures keep their sizes in relation to each other: the width stands in a PNG's header
+    # figures keep their relative sizes; the width is in a PNG's header
     width = f"{int.from_bytes(content[16:20]) * REM:.1f}rem" if path.suffix == ".png" else ""
     return Picture(f"data:{_MIME[path.suffix]};base64,{base64.b64encode(content).decode('ascii')}", width)
 
@@ -172,7 +172,7 @@ def _selected(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Select the rows that the page shows, and say which it does not."""
     remarks = []
     if "test" in table:
-        # its sample is of people, not of clips
+        # its sample is speakers, not clips
         table = table[table["test"] == "sign-flip"].drop(columns=["test", "seed"])
         remarks.append("By sign-flip; the CSV has McNemar's as well.")
     adjusted = next((column for column in table if "adjusted" in column), None)

@@ -18,14 +18,14 @@ import pandas as pd
 
 from speechsong import files
 
-# in columns of names nothing is missing: an emotion may be called "none"
+# columns of names have no missing values: an emotion may be called "none"
 _NAMES = (
     *("model", "approach", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric"),
     *("true", "predicted"),
 )
 _TYPES = {**dict.fromkeys(_NAMES, str), "layer": "Int64"}
 
-# what LaTeX takes for something else, wherever it stands
+# characters that have a special meaning in LaTeX
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -33,7 +33,7 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    # after the end of a line these would be its options
+    # after a line break these would be its options
     "[": "{[}",
     "*": "{*}",
 }
@@ -111,7 +111,7 @@ def decimals(values: pd.Series) -> int:
 
 
 def number(value: float, decimals: int) -> str:
-    """Format a number; one that is not zero is never shown as zero, and a missing one is empty."""
+    """Format a number; a nonzero one is never shown as zero, and a missing one is ""."""
     if pd.isna(value):
         return ""
     text = f"{value:,.{decimals}f}"
@@ -132,7 +132,7 @@ def cells(table: pd.DataFrame, column: str) -> list[tuple[str, str]]:
 
 
 def is_number(column: pd.Series) -> bool:
-    """Say whether a column holds numbers."""
+    """Tell whether a column holds numbers."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
