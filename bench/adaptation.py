@@ -240,7 +240,7 @@ def _stage(folder, approach, seed, source, target, split, files_of, epochs) -> N
         "training": {"epochs": epochs, "learning_rate": 1e-3, "weight_decay": 0.01, "batch_size": 32},
     }
     stage = stages.stage(params, str(split), str(base / f"{source}.safetensors") if target else None, "bench")
-    domains = pooled_domains(stage, {d: files_of[d] for d in stage.domains})
+    domains = pooled_domains(stage, {d: files_of[d] for d in stage.tested})
     outputs = {
         "checkpoint": base / f"{name}.safetensors",
         "table": base / f"{name}.csv",

@@ -36,7 +36,7 @@ rule adapt_pooled:
 rule adapt_peft:
     input:
         unpack(stage(targets.stage_files)),
-        recordings=lambda wildcards: fetched(*DIRECTIONS[wildcards.direction]),
+        recordings=lambda wildcards: fetched(*DOMAINS),
         encoder=lambda wildcards: SOURCES[wildcards.model].files,
     output:
         checkpoint="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.safetensors",
@@ -58,7 +58,7 @@ rule adapt_peft:
         runtime=growing(1440),
     params:
         stage=stage(targets.stage_params),
-        recordings=lambda wildcards: [RUN.digest(d) for d in DIRECTIONS[wildcards.direction] if d],
+        recordings=lambda wildcards: [RUN.digest(d) for d in stage(targets.stage_params)(wildcards)["tested"]],
         state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
         code=code("adapt_peft"),
     message:

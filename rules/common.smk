@@ -88,17 +88,17 @@ def stage(ask):
     return answer
 
 
-# title, caption and files of each entry of the report, by the name of its caption in workflow/report
+# title, caption and files of each entry of the report, by name: mostly that of its caption in workflow/report
 ENTRIES = {}
 
 
-def shown(path, title, caption, category):
-    """Mark a result for the report."""
+def shown(path, title, caption, category, name=None):
+    """Mark a result for the report, under the name of its caption or another."""
     files = [
         file.replace("<results>", RESULTS) for file in expand(path, protocol=config["split"]["protocols"])
     ]
     text = Path(workflow.basedir, f"workflow/report/{caption}.rst").read_text(encoding="utf-8")
-    ENTRIES[caption] = {"title": title.split(", {")[0], "caption": text, "paths": files}
+    ENTRIES[name or caption] = {"title": title.split(", {")[0], "caption": text, "paths": files}
     return report(
         path, caption=f"../workflow/report/{caption}.rst", category=category, labels={"result": title}
     )

@@ -3,7 +3,12 @@
 
 rule probe:
     input:
-        embeddings=lambda wildcards: embeddings(**wildcards),
+        # the domain that is learnt, and the others, on which it is tested too
+        unpack(
+            lambda wildcards: targets.from_domains(
+                {domain: embeddings(wildcards.model, domain, wildcards.layer) for domain in DOMAINS}
+            )
+        ),
         splits=[f"<results>/splits/{split}.csv" for split in SPLITS],
     output:
         table="<results>/probe/{model}/{domain}/layer{layer}.csv",
@@ -18,6 +23,7 @@ rule probe:
         mem_mb=growing(1000),
         runtime=growing(30),
     params:
+        domains=DOMAINS,
         emotions=EMOTIONS,
         probe=config["probe"],
         code=code("probe"),

@@ -8,15 +8,20 @@ PAGES = Path(workflow.basedir, "workflow/report")
 PROTOCOLS = config["split"]["protocols"]
 METRICS = every("<results>/metrics/{model}/probe.csv")
 
-# title, category and CSVs of each figure; `{protocol}` in a title gives one figure per split protocol of the probes
+CONFUSION = every("<results>/confusion/{model}/probe.csv")
+FITS = config["probe"]["fit"]
+
+# title, category and CSVs of each figure; `{protocol}` makes one for each split protocol of the probes
 FIGURES = {
     "probe_layers": ("Accuracy by layer", "Probes", METRICS),
     "probe_emotions": ("Recall of each emotion by layer, {protocol} split", "Probes", METRICS),
-    "confusion": (
-        "Confusion of emotions, {protocol} split",
+    "confusion": ("Confusion of emotions, {protocol} split", "Probes", CONFUSION),
+    "probe_emotions-converged": (
+        "Recall of each emotion by layer, converged probes, {protocol} split",
         "Probes",
-        every("<results>/confusion/{model}/probe.csv"),
+        METRICS,
     ),
+    "confusion-converged": ("Confusion of emotions, converged probes, {protocol} split", "Probes", CONFUSION),
     "leakage": ("Speaker leakage", "Leakage", rules.tabulate_leakage.output.csv),
     "adapt": ("Two-stage adaptation", "Adaptation", rules.tabulate_adapt.output.csv),
     "fad": ("Fréchet audio distance by layer", "Distances", rules.rank_fad.output.csv),
@@ -26,15 +31,24 @@ STEMS = {
     for name, (title, *_) in FIGURES.items()
 }
 
+# a figure of one fit is drawn from its rows alone
+WHERE = {
+    name: {"fit": "converged" if name.endswith("-converged") else "paper"}
+    for name in FIGURES
+    if name.startswith(("probe_emotions", "confusion"))
+}
+
 for figure, (title, category, tables) in FIGURES.items():
 
     rule:
         name:
-            f"plot_{figure}"
+            f"plot_{figure.replace('-', '_')}"
         input:
             tables,
         output:
-            png=shown(f"<results>/{STEMS[figure]}.png", title, figure, category),
+            png=shown(
+                f"<results>/{STEMS[figure]}.png", title, figure.removesuffix("-converged"), category, figure
+            ),
             pdf=f"<results>/{STEMS[figure]}.pdf",
             svg=f"<results>/{STEMS[figure]}.svg",
         log:
@@ -44,7 +58,8 @@ for figure, (title, category, tables) in FIGURES.items():
         conda:
             "../envs/speechsong.yaml"
         params:
-            figure=figure,
+            figure=figure.removesuffix("-converged"),
+            where=WHERE.get(figure, {}),
             domains=DOMAINS,
             emotions=EMOTIONS,
             notice=config["notice"],
@@ -58,8 +73,9 @@ if not targets.compares_protocols(config):
     del ENTRIES["leakage"], ENTRIES["leakage_table"]
 
 # the report shows them in this order
-ORDER = ["claims", "paper", "probe_table", "probe_layers", "probe_emotions", "confusion", "leakage"]
-ORDER += ["leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table", "kad"]
+ORDER = ["claims", "paper", "probe_table", "probe_layers"]
+ORDER += [name for name in WHERE if WHERE[name]["fit"] in FITS]
+ORDER += ["leakage", "leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table", "kad"]
 SHOWN = [ENTRIES[name] for name in ORDER if name in ENTRIES]
 
 
@@ -100,7 +116,7 @@ rule figures:
         [
             expand(f"<results>/{STEMS[name]}.{suffix}", protocol=PROTOCOLS)
             for name in FIGURES
-            if name in ENTRIES
+            if name in ORDER and name in ENTRIES
             for suffix in ("png", "pdf", "svg")
         ],
     localrule: True

@@ -17,7 +17,7 @@ with reporting(snakemake.log[0]):
     encoder = loading.load_entry(folder, stage.model, stage.encoder, config["device"])
     loading.report_device(encoder, snakemake.resources.gpu)
     cache = 1e9 * config["adapt"]["cache_gb"]
-    learnt_from = domains.recorded_domains(stage, encoder, {d: recordings[d] for d in stage.domains}, cache)
+    learnt_from = domains.recorded_domains(stage, encoder, {d: recordings[d] for d in stage.tested}, cache)
     learner = learners.peft_learner(stage, encoder)
     stamps = [*files.stamps(inputs), *params.recordings]
     training.run(stage, learner, learnt_from, params.state, stamps, dict(snakemake.output.items()))

@@ -6,9 +6,10 @@ from speechsong.probes.train import Settings
 with reporting(snakemake.log[0]):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     table, predictions = run(
-        inputs.embeddings,
+        {domain: inputs[f"from_{domain}"] for domain in params.domains},
         inputs.splits,
-        Settings(**params.probe),
+        Settings(**{key: value for key, value in params.probe.items() if key != "fit"}),
+        params.probe["fit"],
         model=wildcards.model,
         domain=wildcards.domain,
         layer=int(wildcards.layer),

@@ -8,7 +8,7 @@ TABLES = {
     "probe": (
         summaries.best_and_worst,
         ("best", "worst", "mean", "selected", "selected_uar"),
-        ("domain", "protocol"),
+        ("domain", "protocol", "fit"),
     ),
     "adapt": (
         summaries.two_stages,

@@ -4,5 +4,5 @@ from speechsong.report import tables
 
 with reporting(snakemake.log[0]):
     table = comparisons.leakage(predictions.read(snakemake.input.predictions))
-    best, within = ("random", "speaker"), ("source", "target", "test_domain")
+    best, within = ("random", "speaker"), ("fit", "source", "target", "test_domain")
     tables.write(table, snakemake.output, snakemake.params.notice, best, within)

@@ -115,7 +115,7 @@ def recorded_domains(
     domains = {}
     for name, listed in recordings.items():
         # all the memory is for the domain that is trained on: the other one is tested only once
-        inputs = Fronts(encoder, [r.path for r in listed], limit if name == stage.domains[0] else 0)
+        inputs = Fronts(encoder, [r.path for r in listed], limit if name == stage.tested[0] else 0)
         answers = np.array([stage.emotions.index(r.emotion) for r in listed])
         maker: dict[str, str | None] = {"family": encoder.family, "weights": encoder.weights}
         domains[name] = _domain(stage, name, [r.clip_id for r in listed], answers, inputs, maker)

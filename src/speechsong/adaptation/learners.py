@@ -173,7 +173,7 @@ def load(model: nn.Module, parameters: dict[str, np.ndarray]) -> None:
 
 def linear_learner(stage: Stage, domains: dict[str, Domain]) -> Learner:
     """Make the learner of baseline or ws, at its initial weights."""
-    means = domains[stage.domains[0]].inputs
+    means = domains[stage.tested[0]].inputs
     assert isinstance(means, np.ndarray)
     width = means.shape[-1]
     layers = len(stage.layers) if stage.approach == "ws" else None

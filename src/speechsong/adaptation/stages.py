@@ -1,6 +1,7 @@
 """Two-stage adaptation: train on one domain, continue on the other, and measure what is gained and what is forgotten.
 
-Stage one trains on the source domain from random initial weights and is tested on it. Stage two starts from the
+Stage one trains on the source domain from random initial weights. It is tested on it, and on the other domain without
+any training there. Stage two starts from the
 checkpoint of stage one (its best epoch) with a fresh optimiser, trains on the target domain, and is tested on the
 target and once more on the source. There are three approaches:
 
@@ -42,6 +43,8 @@ class Stage:
         The domain of stage one.
     target : str or None
         The domain of stage two; None in stage one.
+    tested : list of str
+        The domains that the stage is tested on, the one that it trains on first.
     encoder : dict
         The encoder's entry in the config.
     emotions : list of str
@@ -66,6 +69,7 @@ class Stage:
     seed: int
     source: str
     target: str | None
+    tested: list[str]
     encoder: dict
     emotions: list[str]
     layers: list[int]
@@ -79,11 +83,6 @@ class Stage:
     def number(self) -> int:
         """1 or 2."""
         return 1 if self.target is None else 2
-
-    @property
-    def domains(self) -> list[str]:
-        """The domain to train and test on; then the source, if it is another domain, to test what was forgotten."""
-        return list(dict.fromkeys([self.target or self.source, self.source]))
 
     def labels(self) -> dict:
         """The columns that name the stage in every table."""

@@ -195,7 +195,7 @@ def run(
     learner
         At its initial weights; stage two replaces them by those of stage one.
     domains
-        Those of `stage.domains`, by name.
+        Those of `stage.tested`, by name.
     state
         File that keeps an unfinished training; deleted at the end.
     stamps
@@ -210,7 +210,7 @@ def run(
         parameters so far are kept beside the state file.
     """
     state = Path(state)
-    domain = domains[stage.domains[0]]
+    domain = domains[stage.tested[0]]
     if stage.start is not None:
         _load_stage_one(stage.start, stage, domain, learner)
     description = stage.describe()
@@ -230,7 +230,7 @@ def run(
         "trainable_parameters": sum(counts.values()),
     } | {f"parameters_{part}": value for part, value in counts.items()}
     table, predictions = [], []
-    for name in stage.domains:
+    for name in stage.tested:
         scores, answers = _test(stage, name, domains[name], learner)
         table.append(scores | costs)
         predictions += answers

@@ -7,6 +7,7 @@ two-stage against equal budget : does it help more than training twice on the ta
 source after against before : what does stage two forget of the source?
 approach against approach : at the same stage.
 encoder against encoder : with the same approach at the same stage.
+converged against paper : probes on the same features, trained in the two ways.
 
 `leakage` compares the random split, which shares speakers between training and test, with the speaker split. Their test
 clips differ, but the speakers are the same.
@@ -31,8 +32,16 @@ import numpy as np
 import pandas as pd
 
 from speechsong.evaluation import intervals
-from speechsong.evaluation.predictions import KEYS, results
+from speechsong.evaluation.predictions import KEYS, approach, results
 from speechsong.evaluation.scores import accuracy, count, percent
+
+SHARED = ("model", "approach", "fit", "protocol", "test_domain")
+# of results that differ only in this key
+FAMILIES = {
+    "approach": "approach against approach",
+    "model": "encoder against encoder",
+    "fit": "converged against paper",
+}
 
 
 def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
@@ -59,15 +68,15 @@ def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
     # results on the domain that was trained on last; A is what comes later in the config, as in ws against baseline
     own = [a for a in keys if a["test_domain"] == (a["target"] or a["source"])]
     for b, a in combinations(own, 2):
-        for key, family in (("approach", "approach against approach"), ("model", "encoder against encoder")):
+        for key, family in FAMILIES.items():
             if [k for k in KEYS if a[k] != b[k]] == [key]:
                 yield family, a, b
 
 
 def name(keys: dict) -> str:
-    """Name a result in words: model, approach and what it was trained on."""
+    """Name a result in words: model, approach, how a probe was trained, and on what."""
     trained = " then ".join(filter(None, (keys["source"], keys["target"])))
-    return f"{keys['model']} {keys['approach']} ({trained})"
+    return f"{keys['model']} {approach(keys)} ({trained})"
 
 
 def compare(predictions: pd.DataFrame) -> list[dict]:
@@ -84,10 +93,10 @@ def compare(predictions: pd.DataFrame) -> list[dict]:
     Returns
     -------
     list of dict
-        One row per comparison and test: family, model and approach (empty where they differ), protocol, test_domain, a,
-        b, test, seed, accuracy_a, accuracy_b and difference (in %), difference_low, difference_high, only_a, only_b,
-        answers (test clips, summed over the row's seeds), speakers, p, p_adjusted. Intervals of `sign-flip` are over
-        speakers; those of `mcnemar` are over clips, which it treats as independent.
+        One row per comparison and test: family; model, approach and fit, each empty where A and B differ; protocol,
+        test_domain, a, b, test, seed, accuracy_a, accuracy_b and difference (in %), difference_low, difference_high,
+        only_a, only_b, answers (test clips, summed over the row's seeds), speakers, p, p_adjusted. Intervals of
+        `sign-flip` are over speakers; those of `mcnemar` are over clips, which it treats as independent.
     """
     answers = {}
     for keys, table in results(predictions):
@@ -101,7 +110,7 @@ def compare(predictions: pd.DataFrame) -> list[dict]:
         if of_b is None:
             continue
         both = of_a.rename(columns={"right": "a"}).assign(b=of_b["right"])
-        same = {key: a[key] if a[key] == b[key] else "" for key in ("model", "approach", "protocol", "test_domain")}
+        same = {key: a[key] if a[key] == b[key] else "" for key in SHARED}
         labels = {"family": family} | same | {"a": name(a), "b": name(b)}
         rows.append(labels | _by_speaker(both))
         rows += [labels | _by_clip(part, seed) for seed, part in both.groupby(level="seed")]

@@ -68,7 +68,8 @@ def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | Non
     speech, music = domains or ("speech", "music")
     if domains is None:
         probes, adapted = probes[:0], adapted[:0]
-    probes = probes[(probes["protocol"] == "random") & (probes["domain"] == speech)].set_index("model")
+    alike = (probes["protocol"] == "random") & (probes["fit"] == "paper") & (probes["domain"] == speech)
+    probes = probes[alike].set_index("model")
     adapted = adapted[adapted["protocol"] == "random"].set_index(["approach", "model", "source", "target"])
     rows = []
     for encoder, ((best, best_layer), (worst, worst_layer), mean) in TABLE_1.items():

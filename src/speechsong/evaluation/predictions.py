@@ -4,9 +4,10 @@ Conventions
 -----------
 The table has one row per answer, with these columns:
 
-model, approach, protocol, source, target, test_domain : str
-    Which probe or stage answered, and on which domain it was tested. The approach of a probe is `probe`, its source is
-    the domain that it was trained on, and it has no target (""). The target is also empty in stage one of adaptation.
+model, approach, fit, protocol, source, target, test_domain : str
+    Which probe or stage answered, and on which domain it was tested. The approach of a probe is `probe`, its fit is how
+    it was trained (`paper` or `converged`), its source is the domain that it was trained on, and it has no target ("").
+    The target is also empty in stage one of adaptation, and the fit in all of adaptation.
 stage : int
     1 or 2.
 layer : Int64
@@ -32,10 +33,10 @@ import pandas as pd
 
 from speechsong.errors import UserError
 
-_LABELS = ["model", "approach", "protocol", "source", "target", "stage", "test_domain"]
+_LABELS = ["model", "approach", "fit", "protocol", "source", "target", "stage", "test_domain"]
 KEYS = [*_LABELS, "over", "layer"]
 COLUMNS = [*_LABELS, "layer", "seed", "clip_id", "true", "predicted", "speaker", "selected"]
-_SPLIT = ["model", "test_domain", "protocol", "seed"]
+_SPLIT = ["model", "source", "fit", "protocol", "seed"]
 _TYPES = dict.fromkeys([*COLUMNS, "domain"], str) | {"stage": int, "layer": "Int64", "seed": int, "validation": float}
 
 
@@ -77,10 +78,10 @@ def gather(paths: list[str], clips: dict[str, str], probes: list[str]) -> pd.Dat
 def _answers(path: str, speakers: pd.DataFrame) -> pd.DataFrame:
     table = _read(path)
     if "domain" in table:
-        table = table.rename(columns={"domain": "test_domain"})
-        table = table.assign(approach="probe", source=table["test_domain"], target="", stage=1)
+        table = table.rename(columns={"domain": "source"}).assign(approach="probe", target="", stage=1)
     else:
         table["layer"] = pd.array([None] * len(table), dtype="Int64")
+        table["fit"] = ""
     table = table.merge(speakers, on=["test_domain", "clip_id"], how="left", validate="many_to_one")
     unknown = table[table["speaker"].isna()]
     if len(unknown):
@@ -91,7 +92,8 @@ def _answers(path: str, speakers: pd.DataFrame) -> pd.DataFrame:
 
 def _chosen(path: str) -> pd.DataFrame:
     """The layer that the validation part of each split selects, from a probe CSV."""
-    probes = _read(path).rename(columns={"domain": "test_domain"})
+    probes = _read(path).rename(columns={"domain": "source"})
+    probes = probes[probes["test_domain"] == probes["source"]]
     best = deep(probes).sort_values("layer").groupby(_SPLIT)["validation"].idxmax()
     return probes.loc[best, [*_SPLIT, "layer"]]
 
@@ -106,6 +108,16 @@ def _read(path: str) -> pd.DataFrame:
     return pd.read_csv(
         path, dtype=_TYPES, usecols=lambda name: name in _TYPES, keep_default_na=False, na_values={"layer": [""]}
     )
+
+
+def own(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep what was tested on the domain that was trained on last."""
+    return table[table["test_domain"] == table["target"].where(table["target"] != "", table["source"])]
+
+
+def approach(keys: dict | pd.Series) -> str:
+    """Name the approach of a result, and of a probe how it was trained: "ws", "probe", "converged probe"."""
+    return f"{keys['fit']} {keys['approach']}" if keys["fit"] == "converged" else keys["approach"]
 
 
 def deep(table: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from itertools import product
 
 import pandas as pd
 
-from speechsong.evaluation.predictions import deep
+from speechsong.evaluation.predictions import deep, own
 from speechsong.evaluation.scores import percent
 
 
@@ -33,14 +33,15 @@ def best_and_worst(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per domain, protocol and model. `best` and `worst` are the accuracies of the best and the worst layer,
+        One row per domain, protocol, fit and model, tested on the domain that it was trained on. `best` and `worst` are the accuracies of the best and the worst layer,
         best_layer and worst_layer their numbers; they are picked on the test parts, as in the paper, so that `best` is
         optimistic. `mean` is over the layers. `selected` and `selected_uar` are accuracy and UAR of the layer that the
         validation part selects in each split. Layer 0, the input of the first block, is left out unless there is no
         other. Then clips, speakers and seeds.
     """
     rows = []
-    keys = ["test_domain", "protocol", "model"]
+    keys = ["source", "protocol", "fit", "model"]
+    metrics = own(metrics)
     groups = dict(list(metrics.groupby(keys)))
     for values in product(*(metrics[key].unique() for key in keys)):
         if values not in groups:
@@ -51,7 +52,7 @@ def best_and_worst(metrics: pd.DataFrame) -> pd.DataFrame:
         best, worst = layers.loc[layers["value"].idxmax()], layers.loc[layers["value"].idxmin()]
         mean, selected = (accuracy[accuracy["over"] == over].iloc[0] for over in ("mean", "selected"))
         rows.append(
-            dict(zip(("domain", "protocol", "model"), values, strict=True))
+            dict(zip(("domain", "protocol", "fit", "model"), values, strict=True))
             | {"best_layer": int(best["layer"])}
             | _columns("best", best)
             | {"worst_layer": int(worst["layer"])}

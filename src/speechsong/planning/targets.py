@@ -60,6 +60,8 @@ def stage_params(config: dict, model: str, approach: str, protocol: str, seed: s
     if approach == "peft":
         adapters = {key: adapt[key] for key in ("rank", "alpha", "targets", "width", "gate")}
         training["freeze_gate"] = adapt["freeze_gate"] and target is not None
+    # the domain that is trained on; then the source, to see what was forgotten, or in stage one every other domain
+    others = [source] if target is not None else config["domains"]
     deep = sorted(adapt["layers"] or range(1, encoder["layers"] + 1))
     return {
         "model": model,
@@ -68,6 +70,7 @@ def stage_params(config: dict, model: str, approach: str, protocol: str, seed: s
         "seed": int(seed),
         "source": source,
         "target": target,
+        "tested": list(dict.fromkeys([target or source, *others])),
         "encoder": encoder,
         "emotions": config["emotions"],
         "layers": [0] if is_logmel(encoder) else deep,
@@ -83,6 +86,11 @@ def embeddings(config: dict, model: str, domain: str, layers: list[str]) -> list
         for layer in layers
         for emotion in config["emotions"]
     ]
+
+
+def from_domains(files: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Name a rule's inputs of each domain, so that no domain can have the name of another input."""
+    return {f"from_{domain}": paths for domain, paths in files.items()}
 
 
 def stage_files(config: dict, model: str, approach: str, protocol: str, seed: str, direction: str) -> dict[str, str]:
@@ -104,11 +112,10 @@ def stage_files(config: dict, model: str, approach: str, protocol: str, seed: st
 def stage_embeddings(
     config: dict, model: str, approach: str, protocol: str, seed: str, direction: str
 ) -> dict[str, list[str]]:
-    """List the embeddings that baseline and ws learn from, as source and, in stage two, target."""
+    """List the embeddings that baseline and ws learn from and are tested on, by domain (`from_domains`)."""
     stage = stage_params(config, model, approach, protocol, seed, direction)
     deep = [f"{layer:02d}" for layer in stage["layers"]]
-    roles = {role: stage[role] for role in ("source", "target") if stage[role] is not None}
-    return {role: embeddings(config, model, domain, deep) for role, domain in roles.items()}
+    return from_domains({domain: embeddings(config, model, domain, deep) for domain in stage["tested"]})
 
 
 def predictions(config: dict, model: str, task: str) -> list[str]:

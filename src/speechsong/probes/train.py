@@ -34,17 +34,24 @@ class Result:
 
     Attributes
     ----------
-    logits : ndarray (len(split.test), C), float32
-        Logits of the test part, in its order.
-    best_epoch : int
-        Counted from 1.
+    weights : ndarray (d + 1, C)
+        The last row is the bias. They apply to features as they are.
     validation : float
-        Accuracy on the validation part after that epoch.
+        Accuracy on the validation part.
+    best_epoch : int or None
+        The epoch that was kept, counted from 1; None after `probes.converged.train`.
+    penalty : float or None
+        On the squared weights, of `probes.converged.train`.
     """
 
-    logits: np.ndarray
-    best_epoch: int
+    weights: np.ndarray
     validation: float
+    best_epoch: int | None = None
+    penalty: float | None = None
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Compute the logits (n, C), of the type of the weights, of features (n, d)."""
+        return add_ones(features.astype(self.weights.dtype)) @ self.weights
 
 
 BETAS = (0.9, 0.999)
@@ -110,22 +117,22 @@ def train(
             accuracy = _validate(validation, weights)
             better = accuracy > best_accuracy
             best_weights[better], best_epoch[better], best_accuracy[better] = weights[better], epoch, accuracy[better]
-    results = {
-        p: Result(inputs[split.test] @ best_weights[k], int(best_epoch[k]), float(best_accuracy[k]))
-        for k, (p, split) in enumerate(zip(order, ordered, strict=True))
-    }
+    results = {p: Result(best_weights[k], float(best_accuracy[k]), int(best_epoch[k])) for k, p in enumerate(order)}
     return [results[p] for p in range(len(splits))]
 
 
+def add_ones(features: np.ndarray) -> np.ndarray:
+    """Return features (n, d) with a last column of ones, so that the last row of the weights is the bias."""
+    return np.concatenate([features, np.ones_like(features[:, :1])], axis=1)
+
+
 def _inputs(features: np.ndarray) -> np.ndarray:
-    """Return features (n + 1, d + 1): a last column of ones, so that the last weight is the bias, and a row of zeros.
+    """Return features (n + 1, d + 1): a last column of ones, and a row of zeros.
 
     The row of zeros fills up batches that are too short; it adds nothing to a gradient.
     """
-    n, d = features.shape
-    inputs = np.zeros((n + 1, d + 1), np.float32)
-    inputs[:n, :d], inputs[:n, d] = features, 1
-    return inputs
+    with_ones = add_ones(features)
+    return np.concatenate([with_ones, np.zeros_like(with_ones[:1])])
 
 
 def _targets(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from speechsong.evaluation.predictions import approach, own
 from speechsong.report import style
 
 # label, colour, marker and the marker's fill colour, by column
@@ -37,22 +38,23 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
     Parameters
     ----------
     table
-        Rows of `evaluation.scores.measure` on probes. Domains are side by side, protocols one below the other, and
-        encoders are lines.
+        Rows of `evaluation.scores.measure` on probes. Domains are side by side, protocols and fits one below the other,
+        and encoders are lines. What was tested on another domain is not drawn.
     domains
     emotions
         Their number gives the chance level.
     """
-    protocols, models = (list(table[column].unique()) for column in ("protocol", "model"))
-    accuracy = _by_layer(table, "accuracy")
-    figure, axes = _layer_panels(len(protocols), len(domains), 0.55 + 1.3 * len(protocols), sharey=True)
-    for row, protocol in zip(axes, protocols, strict=True):
+    models, fits = list(table["model"].unique()), list(table["fit"].unique())
+    accuracy = _by_layer(own(table), "accuracy").set_index(["test_domain", "protocol", "fit"]).sort_index()
+    kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
+    figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.3 * len(kinds), sharey=True)
+    for row, (protocol, fit) in zip(axes, kinds, strict=True):
         for axis, domain in zip(row, domains, strict=True):
-            panel = accuracy[(accuracy["test_domain"] == domain) & (accuracy["protocol"] == protocol)]
+            panel = accuracy.loc[domain, protocol, fit].sort_values("layer")
             for i, model in enumerate(models):
                 _line(axis, panel[panel["model"] == model], model, style.of_model(i))
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
-            axis.set_title(f"{domain}, {protocol} split")
+            axis.set_title(f"{domain}, {protocol} split{f', {fit}' if len(fits) > 1 else ''}")
         row[0].set_ylabel("Accuracy (%)")
     for axis in axes[-1]:
         axis.set_xlabel("Layer")
@@ -67,11 +69,12 @@ def probe_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str])
     Parameters
     ----------
     table
-        Rows of `evaluation.scores.measure` on probes, of one protocol. Domains are side by side, encoders one below
-        the other, and emotions are lines.
+        Rows of `evaluation.scores.measure` on probes, of one protocol and fit. Domains are side by side, encoders one
+        below the other, and emotions are lines.
     domains
     emotions
     """
+    table = own(table)
     models, protocol = list(table["model"].unique()), table["protocol"].iloc[0]
     figure, axes = _layer_panels(len(models), len(domains), 0.7 + 1.35 * len(models), sharey=True)
     for row, model in zip(axes, models, strict=True):
@@ -95,12 +98,12 @@ def confusion(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     Parameters
     ----------
     table
-        Rows of `evaluation.scores.confusion` on probes, of one protocol. Only the layers that the validation part
+        Rows of `evaluation.scores.confusion` on probes, of one protocol and fit. Only the layers that the validation part
         selects are drawn. Domains are side by side, encoders one below the other.
     domains
     emotions
     """
-    table = table[table["over"] == "selected"]
+    table = own(table[table["over"] == "selected"])
     models, protocol = list(table["model"].unique()), table["protocol"].iloc[0]
     side = 0.5 + 0.21 * len(emotions)
     size = (0.6 + side * len(domains), 0.6 + side * len(models))
@@ -154,10 +157,11 @@ def leakage(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fig
         Their number gives the chance level.
     """
     # only results on the domain that was trained on last, and no control that trains on the same domain twice
-    own = table["test_domain"] == table["target"].where(table["target"] != "", table["source"])
-    table = table[own & table["over"].isin(["", "selected"]) & (table["source"] != table["target"])]
-    approach = table["approach"].where(table["target"] == "", table["approach"] + ", two stages")
-    table = table.assign(panel=table["test_domain"], line=table["model"] + " " + approach, protocol="")
+    table = own(table)
+    table = table[table["over"].isin(["", "selected"]) & (table["source"] != table["target"])]
+    named = table.apply(approach, axis=1)
+    named = named.where(table["target"] == "", named + ", two stages")
+    table = table.assign(panel=table["test_domain"], line=table["model"] + " " + named, protocol="")
     return _dots(table, domains, {"": ""}, PROTOCOLS, 100 / len(emotions))
 
 

@@ -20,7 +20,7 @@ from speechsong import files
 
 # columns of names have no missing values: an emotion may be called "none"
 _NAMES = (
-    *("model", "approach", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric"),
+    *("model", "approach", "fit", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric"),
     *("true", "predicted"),
 )
 _TYPES = {**dict.fromkeys(_NAMES, str), "layer": "Int64"}
