@@ -222,7 +222,9 @@ def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
-    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1} | own | SHOWN | {"tabulate_kad": 1}
+    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1} | own | SHOWN | {
+        "tabulate_kad": 1
+    }
     assert all(line.startswith("hubert") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 

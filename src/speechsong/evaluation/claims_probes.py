@@ -15,7 +15,6 @@ import pandas as pd
 from speechsong.evaluation.claims_rows import (
     LEAST_LAYERS,
     Claim,
-    Depths,
     Encoder,
     both_claimed,
     depths,
@@ -57,17 +56,17 @@ class Probes:
     tallies: Tallies
     sides: tuple[str, str] | None
 
-    def layers(self, model: str) -> Depths | None:
-        """Divide the layers of an encoder; None if it has too few."""
-        blocks = max((layer for name, _, layer in self.tallies.counts if name == model), default=0)
-        return depths(blocks) if blocks >= LEAST_LAYERS else None
+    def layers(self, model: str, part: str) -> tuple[int, ...]:
+        """List the layers of a part of `Depths`, none if the encoder has too few; all are layer 0 if it has no other."""
+        known = {layer for name, _, layer in self.tallies.counts if name == model}
+        if part == "every":
+            return tuple(sorted(known - {0} or known))
+        blocks = max(known, default=0)
+        return getattr(depths(blocks), part) if blocks >= LEAST_LAYERS else ()
 
     def accuracy(self, model: str, domain: str, part: str, emotion: str | None = None) -> Estimate | None:
         """Average accuracy, or the recall of an emotion, over a part of the layers."""
-        layers = self.layers(model)
-        return self.tallies.accuracy(
-            [(model, domain, layer) for layer in getattr(layers, part)] if layers else [], emotion
-        )
+        return self.tallies.accuracy([(model, domain, layer) for layer in self.layers(model, part)], emotion)
 
     def change(self, model: str, domain: str, emotion: str | None = None) -> Estimate | None:
         """Subtract the accuracy of the middle layers from that of the deep ones."""
@@ -157,10 +156,10 @@ def _depth(of: Probes, encoders: list[Encoder], domain: str) -> Iterator[dict]:
 
 
 def _agreement(of: Probes, model: str, domains: list[str]) -> Number | None:
-    layers = of.layers(model)
-    if not layers:
+    layers = of.layers(model, "every")
+    if len(layers) < LEAST_LAYERS:
         return None
-    one, other = (complete([of.tallies.accuracy([(model, d, layer)]) for layer in layers.every]) for d in domains)
+    one, other = (complete([of.tallies.accuracy([(model, d, layer)]) for layer in layers]) for d in domains)
     return rank_correlation(list(zip(one, other, strict=True))).number() if one and other else None
 
 
