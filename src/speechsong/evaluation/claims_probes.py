@@ -57,7 +57,7 @@ class Probes:
     sides: tuple[str, str] | None
 
     def layers(self, model: str, part: str) -> tuple[int, ...]:
-        """List the layers of a part of `Depths`, none if the encoder has too few; all are layer 0 if it has no other."""
+        """List the layers of a part of `Depths`, none if there are too few; all are layer 0 if there is no other."""
         known = {layer for name, _, layer in self.tallies.counts if name == model}
         if part == "every":
             return tuple(sorted(known - {0} or known))

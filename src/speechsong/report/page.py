@@ -180,7 +180,8 @@ def _selected(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if "verdict" in table:
         absent = table["verdict"] == MISSING
         if absent.any():
-            remarks.append(f"{_claims(absent.sum())} about encoders, corpora or emotions that are not in this run.")
+            few = "1 claim is" if absent.sum() == 1 else f"{absent.sum():,} claims are"
+            remarks.append(f"{few} about encoders, emotions, layers or approaches that are not in this run.")
         table = table[~absent]
     adjusted = next((column for column in table if "adjusted" in column), None)
     if adjusted:
@@ -201,10 +202,6 @@ def _tally(table: pd.DataFrame) -> str:
             own = own[own[column] != other]
     counts = ", ".join(f"{n:,} {verdict}" for verdict, n in own["verdict"].value_counts().items())
     return counts or "none, for this run has other recordings or emotions"
-
-
-def _claims(number: int) -> str:
-    return "1 claim is" if number == 1 else f"{number:,} claims are"
 
 
 def _table(table: pd.DataFrame) -> Table:
