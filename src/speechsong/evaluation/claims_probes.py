@@ -245,7 +245,7 @@ def judge_epochs(epochs: pd.DataFrame, encoders: list[Encoder]) -> Iterator[dict
     if "test_domain" in epochs:
         kept &= epochs["test_domain"] == epochs["domain"]
     for encoder in everyone(encoders):
-        mine = epochs[kept & (epochs["model"] == encoder.name)]
+        mine = epochs[kept & (epochs["model"] == encoder.name)].drop_duplicates(["domain", "seed", "layer"])
         # one row per split, one column per layer
         grid = mine.pivot(index=["domain", "seed"], columns="layer", values="best_epoch").to_numpy(float)
         splits, blocks = grid.shape
