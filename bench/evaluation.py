@@ -13,6 +13,7 @@ from speechsong.corpora import splits
 from speechsong.distances import kad, ranking
 from speechsong.embeddings import store
 from speechsong.evaluation import claims, comparisons, intervals, predictions, scores
+from speechsong.evaluation.claims_rows import PAPER
 from speechsong.report import tables
 
 MODELS, DOMAINS = ["w2v2", "hubert", "mert"], ["speech", "music"]
@@ -89,8 +90,17 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
 
     def check() -> None:
         fads, left_out = (pd.concat(parts) for parts in zip(*(distances(folder, m) for m in MODELS), strict=True))
-        compared = tables.read([str(folder / "comparisons.csv")])
-        claims.check(predictions.read([*gathered.values()]), fads, left_out, compared, DOMAINS, DOMAINS)
+        claims.check(
+            predictions.read([*gathered.values()]),
+            tables.read([*probes.values()]),
+            fads,
+            left_out,
+            list(PAPER),
+            DOMAINS,
+            DOMAINS,
+            [*EMOTIONS],
+            True,
+        )
 
     def measure_kad() -> None:
         layers = range(len(paths["w2v2", "probe"]) // len(DOMAINS))
@@ -183,7 +193,7 @@ def write_run(folder: Path, rng: np.random.Generator, layers: int, speakers: int
             for protocol, seed in protocols:
                 labels = {"model": model, "domain": domain, "layer": f"{layer:02d}", "protocol": protocol, "seed": seed}
                 rows += answers(domain, protocol, seed, labels)
-                probes.append(labels | {"validation": rng.random()})
+                probes.append(labels | {"validation": rng.random(), "best_epoch": int(rng.integers(1, 501))})
             files.write_rows(folder / f"{model}/probe/{domain}/layer{layer:02d}.csv", rows)
         files.write_rows(folder / f"{model}-probe.csv", probes)
         stages = [*((d, "") for d in DOMAINS), *itertools.product(DOMAINS, DOMAINS)]

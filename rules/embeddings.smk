@@ -32,7 +32,7 @@ for model in MODELS:
             runtime=growing(30 if model in LOGMEL else 60),
         params:
             model=model,
-            encoder=ENCODERS[model],
+            encoder=targets.encoder_params(config, model),
             blocks=lambda wildcards: RUN.blocks[wildcards.domain],
             recordings=lambda wildcards: RUN.digest(wildcards.domain, wildcards.emotion),
             script=extractor,
@@ -41,6 +41,26 @@ for model in MODELS:
             f"Extract {model}, {{wildcards.domain}}, {{wildcards.emotion}}: all layers"
         script:
             "../workflow/scripts/{params.script}.py"
+
+
+# so that claims know the family of an encoder after its embeddings have been deleted
+rule describe_encoder:
+    input:
+        lambda wildcards: embeddings(wildcards.model, DOMAINS[0], "00")[0],
+    output:
+        "<results>/encoders/{model}.csv",
+    log:
+        "<logs>/encoders/{model}.log",
+    benchmark:
+        "<benchmarks>/encoders/{model}.tsv"
+    localrule: True
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        control=lambda wildcards: ENCODERS[wildcards.model].get("control", ""),
+        code=code("describe_encoder"),
+    script:
+        "../workflow/scripts/describe_encoder.py"
 
 
 rule embeddings:

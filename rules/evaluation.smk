@@ -181,7 +181,8 @@ rule check_claims:
         predictions=rules.compare.input.predictions,
         fad=rules.rank_fad.input.fad,
         left_out=rules.rank_fad.input.left_out,
-        comparisons=rules.compare.output.csv,
+        probes=every("<results>/probe/{model}.csv"),
+        encoders=every("<results>/encoders/{model}.csv"),
     output:
         **table("claims", "The paper's claims", "claims", "The paper"),
     log:
@@ -192,7 +193,10 @@ rule check_claims:
         "../envs/speechsong.yaml"
     params:
         domains=DOMAINS,
-        paper=targets.paper_domains(config),
+        emotions=EMOTIONS,
+        sides=targets.sides(config),
+        paper=targets.paper_domains(config) is not None,
+        pretrained_on={model: ENCODERS[model].get("pretrained_on", "") for model in MODELS},
         notice=config["notice"],
         code=code("check_claims"),
     script:

@@ -41,11 +41,12 @@ def entry(base: Path) -> dict:
     return {"checkpoint": str(base / "encoder"), "revision": None, "layers": 3, "window_seconds": 30}
 
 
-def stage(corpus, approach: str, source: str, target: str | None = None, start=None, **changes) -> Stage:
+def stage(corpus, approach: str, source: str, target: str | None = None, start=None, tested=(), **changes) -> Stage:
     """Make a stage on the corpus."""
     base, _ = corpus
     params = {
         **{"model": "tiny", "approach": approach, "protocol": "random", "seed": 0, "source": source, "target": target},
+        "tested": list(dict.fromkeys([target or source, *([source] if target else tested)])),
         **{"encoder": entry(base), "emotions": EMOTIONS, "layers": [1, 2, 3], "adapters": {}},
         "training": {"epochs": 3, "learning_rate": 1e-2, "weight_decay": 0.01, "batch_size": 8, "patience": None},
     }
@@ -71,9 +72,9 @@ def prepare(corpus, what: Stage):
     base, recordings = corpus
     if what.approach == "peft":
         encoder = load(base)
-        domains = recorded_domains(what, encoder, {d: recordings[d] for d in what.domains}, 1e9)
+        domains = recorded_domains(what, encoder, {d: recordings[d] for d in what.tested}, 1e9)
         return learners.peft_learner(what, encoder), domains
-    domains = pooled_domains(what, {d: embedded(base, d, what.layers) for d in what.domains})
+    domains = pooled_domains(what, {d: embedded(base, d, what.layers) for d in what.tested})
     return learners.linear_learner(what, domains), domains
 
 

@@ -160,7 +160,7 @@ def test_a_formula_of_the_distance(thin):
 def test_a_formula_of_the_encoders(thin):
     with in_code(thin.folder / "src/speechsong/encoders/forward.py"):
         found = plan(thin)
-    assert found.jobs == {"extract_w2v2": 4, "extract_mert": 4} | ALL
+    assert found.jobs == {"extract_w2v2": 4, "extract_mert": 4, "describe_encoder": 2} | ALL
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,12 @@ def test_a_seed_more_of_adaptation(thin):
     assert all("random-1" in line for line in found.of("Adapt"))
 
 
+def test_what_an_encoder_was_pretrained_on_matters_to_the_claims_alone(thin):
+    other = {"w2v2": thin.config["encoders"]["w2v2"] | {"pretrained_on": "music"}}
+    found = plan(thin, encoders=thin.config["encoders"] | other)
+    assert found.jobs == {"check_claims": 1, "summarise": 1}
+
+
 def test_an_emotion_more(thin):
     found = plan(thin, emotions=["calm", "happy", "angry"])
     assert found.jobs == {"extract_w2v2": 2, "extract_mert": 2} | INDEXED | ALL
@@ -216,7 +222,9 @@ def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
-    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4} | own | SHOWN | {"tabulate_kad": 1}
+    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1} | own | SHOWN | {
+        "tabulate_kad": 1
+    }
     assert all(line.startswith("hubert") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 
@@ -233,14 +241,14 @@ def test_another_revision_of_an_encoder(thin, there):
             shutil.rmtree(folder / "two")
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
-    own |= {"extract_w2v2": 4}
+    own |= {"extract_w2v2": 4, "describe_encoder": 1}
     assert found.jobs == own | SHOWN | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})
     assert all(line.startswith("w2v2") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 
 # ---- recordings ----
 
-OF_CALM_SPEECH = {"extract_w2v2": 1, "extract_mert": 1, "index_clips": 1, "split": 2} | ALL
+OF_CALM_SPEECH = {"extract_w2v2": 1, "extract_mert": 1, "describe_encoder": 2, "index_clips": 1, "split": 2} | ALL
 
 
 def assert_calm_speech(found: Plan) -> None:

@@ -36,13 +36,6 @@ from speechsong.evaluation.predictions import KEYS, approach, results
 from speechsong.evaluation.scores import accuracy, count, percent
 
 SHARED = ("model", "approach", "fit", "protocol", "test_domain")
-# of results that differ only in this key
-FAMILIES = {
-    "approach": "approach against approach",
-    "model": "encoder against encoder",
-    "fit": "converged against paper",
-}
-
 
 def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
     """List the pairs of results to compare.
@@ -68,7 +61,7 @@ def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
     # results on the domain that was trained on last; A is what comes later in the config, as in ws against baseline
     own = [a for a in keys if a["test_domain"] == (a["target"] or a["source"])]
     for b, a in combinations(own, 2):
-        for key, family in FAMILIES.items():
+        for key, family in (("approach", "approach against approach"), ("model", "encoder against encoder")):
             if [k for k in KEYS if a[k] != b[k]] == [key]:
                 yield family, a, b
 

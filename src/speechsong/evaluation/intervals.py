@@ -56,7 +56,7 @@ def draw(speakers: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     return rng.multinomial(speakers, np.full(speakers, 1 / speakers), size=draws).astype(float)
 
 
-def interval(drawn: np.ndarray, speakers: int) -> tuple[float, float]:
+def interval(drawn: np.ndarray, speakers: int, tail: float = 0.025) -> tuple[float, float]:
     """Find the 95 % interval of a statistic from its values in bootstrap samples.
 
     Plain percentiles are too narrow: by sqrt((S - 1) / S), and because they use the quantile of the normal distribution
@@ -68,6 +68,8 @@ def interval(drawn: np.ndarray, speakers: int) -> tuple[float, float]:
         NaN in samples where the statistic has no value.
     speakers
         S.
+    tail
+        What the interval leaves out at each end; less for an interval that is wider than 95 %.
 
     Returns
     -------
@@ -77,8 +79,8 @@ def interval(drawn: np.ndarray, speakers: int) -> tuple[float, float]:
     drawn = drawn[~np.isnan(drawn)]
     if speakers < 2 or not len(drawn):
         return float("nan"), float("nan")
-    tail = norm.cdf(stdtrit(speakers - 1, 0.025) * np.sqrt(speakers / (speakers - 1)))
-    low, high = np.quantile(drawn, [tail, 1 - tail])
+    outer = norm.cdf(stdtrit(speakers - 1, tail) * np.sqrt(speakers / (speakers - 1)))
+    low, high = np.quantile(drawn, [outer, 1 - outer])
     return float(low), float(high)
 
 

@@ -33,11 +33,11 @@ def best_and_worst(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per domain, protocol, fit and model, tested on the domain that it was trained on. `best` and `worst` are the accuracies of the best and the worst layer,
-        best_layer and worst_layer their numbers; they are picked on the test parts, as in the paper, so that `best` is
-        optimistic. `mean` is over the layers. `selected` and `selected_uar` are accuracy and UAR of the layer that the
-        validation part selects in each split. Layer 0, the input of the first block, is left out unless there is no
-        other. Then clips, speakers and seeds.
+        One row per domain, protocol, fit and model, tested on the domain that the probes were trained on. `best` and
+        `worst` are the accuracies of the best and the worst layer, best_layer and worst_layer their numbers; they are
+        picked on the test parts, as in the paper, so that `best` is optimistic. `mean` is over the layers. `selected`
+        and `selected_uar` are accuracy and UAR of the layer that the validation part selects in each split. Layer 0,
+        the input of the first block, is left out unless there is no other. Then clips, speakers and seeds.
     """
     rows = []
     keys = ["source", "protocol", "fit", "model"]

@@ -18,6 +18,11 @@ def layers(config: dict, model: str) -> list[str]:
     return [f"{layer:02d}" for layer in range(config["encoders"][model]["layers"] + 1)]
 
 
+def encoder_params(config: dict, model: str) -> dict:
+    """Give what the output of an encoder depends on: its entry without what only the claims ask for."""
+    return {key: value for key, value in config["encoders"][model].items() if key != "pretrained_on"}
+
+
 def approaches(config: dict, model: str) -> list[str]:
     """List the approaches of an encoder: log-mel has no layers to weight and no blocks to adapt."""
     logmel = is_logmel(config["encoders"][model])
@@ -52,7 +57,7 @@ def stage_params(config: dict, model: str, approach: str, protocol: str, seed: s
     """
     if approach not in approaches(config, model):
         raise UserError(f"`{model}` is log-mel spectra, which have only the approach baseline")
-    adapt, encoder = config["adapt"], config["encoders"][model]
+    adapt, encoder = config["adapt"], encoder_params(config, model)
     source, target = directions(config["domains"])[direction]
     training = {key: adapt[key] for key in ("epochs", "weight_decay", "batch_size", "patience")}
     training["learning_rate"] = adapt["learning_rate"][approach]
@@ -129,13 +134,16 @@ def predictions(config: dict, model: str, task: str) -> list[str]:
     ]
 
 
-def paper_domains(config: dict) -> list[str] | None:
-    """Name the domains that are RAVDESS speech and song with all six emotions; None in runs of anything else."""
+def sides(config: dict) -> list[str] | None:
+    """Name the domains that are RAVDESS speech and song; None in runs of anything else."""
     corpora = {domain: config["corpora"][domain] for domain in config["domains"]}
     by_channel = {c["channel"]: domain for domain, c in corpora.items() if c["reader"] == "ravdess"}
-    if set(by_channel) == {"speech", "song"} and set(config["emotions"]) == PAPER_EMOTIONS:
-        return [by_channel["speech"], by_channel["song"]]
-    return None
+    return [by_channel["speech"], by_channel["song"]] if set(by_channel) == {"speech", "song"} else None
+
+
+def paper_domains(config: dict) -> list[str] | None:
+    """Name the domains that are RAVDESS speech and song with all six emotions; None in runs of anything else."""
+    return sides(config) if set(config["emotions"]) == PAPER_EMOTIONS else None
 
 
 def compares_protocols(config: dict) -> bool:

@@ -98,8 +98,8 @@ def confusion(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     Parameters
     ----------
     table
-        Rows of `evaluation.scores.confusion` on probes, of one protocol and fit. Only the layers that the validation part
-        selects are drawn. Domains are side by side, encoders one below the other.
+        Rows of `evaluation.scores.confusion` on probes, of one protocol and fit. Only the layers that the validation
+        part selects are drawn. Domains are side by side, encoders one below the other.
     domains
     emotions
     """

@@ -14,6 +14,7 @@ import jinja2
 import pandas as pd
 
 from speechsong import __version__, files
+from speechsong.evaluation.claims_rows import MISSING
 from speechsong.report import tables
 
 LONG = 24  # rows; a longer table is folded
@@ -155,9 +156,10 @@ def _sections(entries: list[Entry]) -> list[Section]:
             pictures = tuple(_picture(Path(path)) for path in entry.paths)
             sections.append(Section(label, entry.title, caption, pictures=pictures))
         else:
-            table, remarks = _selected(tables.read(entry.paths))
+            whole = tables.read(entry.paths)
+            table, remarks = _selected(whole)
             caption = " ".join([caption, *remarks])
-            sections.append(Section(label, entry.title, caption, _tally(table), table=_table(table)))
+            sections.append(Section(label, entry.title, caption, _tally(whole), table=_table(table)))
     return sections
 
 
@@ -175,6 +177,12 @@ def _selected(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         # its sample is speakers, not clips
         table = table[table["test"] == "sign-flip"].drop(columns=["test", "seed"])
         remarks.append("By sign-flip; the CSV has McNemar's as well.")
+    if "verdict" in table:
+        absent = table["verdict"] == MISSING
+        if absent.any():
+            few = "1 claim is" if absent.sum() == 1 else f"{absent.sum():,} claims are"
+            remarks.append(f"{few} about encoders, emotions, layers or approaches that are not in this run.")
+        table = table[~absent]
     adjusted = next((column for column in table if "adjusted" in column), None)
     if adjusted:
         small = table[adjusted] < LEVEL
@@ -185,10 +193,13 @@ def _selected(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _tally(table: pd.DataFrame) -> str:
-    """Count the verdicts on the paper's claims; "" if the table has no verdicts."""
+    """Count the verdicts on the paper's claims, each as the paper measures; "" if the table has no verdicts."""
     if "verdict" not in table:
         return ""
     own = table[table["in_paper"] == "yes"] if "in_paper" in table else table
+    for column, other in (("fit", "converged"), ("fad", "corrected")):
+        if column in own:
+            own = own[own[column] != other]
     counts = ", ".join(f"{n:,} {verdict}" for verdict, n in own["verdict"].value_counts().items())
     return counts or "none, for this run has other recordings or emotions"
 

@@ -19,7 +19,11 @@ def test_comparisons_pair_what_they_should(predictions):
     for family in ("two-stage against direct", "two-stage against equal budget", "source after against before"):
         assert counts[family] == 16
     assert counts["approach against approach"] == 2 * 2 * 6  # models, protocols, stages
-    assert counts["encoder against encoder"] == 2 * (2 + 2 * 6)  # protocols; domains of probes, stages
+    # protocols; domains of probes in two fits, stages
+    assert counts["encoder against encoder"] == 2 * (2 * 2 + 2 * 6)
+    assert counts["converged against paper"] == 2 * 2 * 2  # models, protocols, domains
+    fits = pick(tests, family="converged against paper", model="a", test_domain="music", protocol="random").iloc[0]
+    assert (fits["a"], fits["b"], fits["fit"]) == ("a converged probe (music)", "a probe (music)", "")
     assert set(found["test"]) == {"sign-flip", "mcnemar"}
     assert set(pick(found, test="mcnemar", protocol="random")["seed"]) == {0, 1, 2}
     row = pick(tests, a="b ws (music then speech)", b="b ws (speech)", protocol="random").iloc[0]
@@ -45,7 +49,7 @@ def test_p_values_are_adjusted_within_their_family(predictions):
 
 def test_probes_are_compared_by_their_selected_layer(predictions):
     found = pick(pd.DataFrame(comparisons.compare(predictions)), family="encoder against encoder", test="sign-flip")
-    keys = {"approach": "probe", "protocol": "speaker", "test_domain": "music"}
+    keys = {"approach": "probe", "fit": "paper", "protocol": "speaker", "test_domain": "music"}
     row = pick(found, **keys).iloc[0]
     assert (row["a"], row["b"], row["model"]) == ("b probe (music)", "a probe (music)", "")
     for model, side in (("a", "b"), ("b", "a")):
@@ -53,7 +57,7 @@ def test_probes_are_compared_by_their_selected_layer(predictions):
         assert row[f"accuracy_{side}"] == pytest.approx(100 * accuracy_score(answers["true"], answers["predicted"]))
 
 
-MUSIC = {"model": "a", "approach": "probe", "test_domain": "music", "layer": 2}
+MUSIC = {"model": "a", "approach": "probe", "fit": "paper", "source": "music", "test_domain": "music", "layer": 2}
 
 
 def test_leakage_is_random_minus_speaker(predictions):
@@ -65,8 +69,9 @@ def test_leakage_is_random_minus_speaker(predictions):
     assert row["random"] == pytest.approx(accuracy["random"])
     assert row["difference"] == pytest.approx(accuracy["random"] - accuracy["speaker"])
     assert row["difference_low"] < row["difference"] < row["difference_high"]
-    # 2 models of 2 domains: 3 layers, mean, selected; 2 approaches of 8 stages tested on a domain
-    assert len(found) == 2 * (2 * 5 + 2 * 8)
+    # 2 models. Probes: 2 fits, 2 domains, tested on 2; 3 layers, mean, selected. Adaptation: 2 approaches; 2 stages one
+    # and 2 stages two, tested on 2 domains, and 2 controls on 1
+    assert len(found) == 2 * (2 * 2 * 2 * 5 + 2 * (2 * 2 + 2 * 2 + 2))
     assert comparisons.leakage(pick(predictions, protocol="random")).empty
 
 

@@ -24,10 +24,17 @@ def tables(models: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     probes, adapted = [], []
     for (i, model), domain, protocol in itertools.product(enumerate(models), ("talk", "sung"), ("random", "speaker")):
         base = 10 * i + (5 if domain == "talk" else 0) + (40 if protocol == "random" else 0)
-        row = {"domain": domain, "protocol": protocol, "model": model, "best_layer": 5, "worst_layer": 12}
+        row = {
+            "domain": domain,
+            "protocol": protocol,
+            "fit": "paper",
+            "model": model,
+            "best_layer": 5,
+            "worst_layer": 12,
+        }
         for k, name in enumerate(("best", "worst", "mean")):
             row |= {name: base + k, f"{name}_low": base + k - 3, f"{name}_high": base + k + 30}
-        probes.append(row)
+        probes += [row, row | {"fit": "converged", "best": 0.0, "worst": 0.0, "mean": 0.0}]
         for approach in ("baseline", "ws"):
             row = {"protocol": protocol, "target": domain, "source": "sung" if domain == "talk" else "talk"}
             row |= {"model": model, "approach": approach}

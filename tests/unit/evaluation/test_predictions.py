@@ -13,6 +13,8 @@ from made_results import DOMAINS, EMOTIONS, pick, result
 from speechsong.errors import UserError
 from speechsong.evaluation.predictions import COLUMNS, KEYS, gather, read, results
 
+PAPER = {"fit": "paper", "protocol": "speaker"}
+
 
 def clips_of(folder) -> dict[str, str]:
     return {domain: str(folder / f"{domain}.csv") for domain in DOMAINS}
@@ -24,7 +26,7 @@ def test_every_answer_has_its_speaker(predictions, folder):
     assert set(predictions["true"]) == set(EMOTIONS)
     answers = result(predictions, model="a", test_domain="music", protocol="speaker", layer=2)
     with (folder / "a-music-2.csv").open() as stream:
-        stored = [row for row in csv.DictReader(stream) if row["protocol"] == "speaker"]
+        stored = list(pick(pd.DataFrame(csv.DictReader(stream)), **PAPER, test_domain="music").to_dict("records"))
     assert list(answers["predicted"]) == [row["predicted"] for row in stored]
     speaker = {row["clip_id"]: row["speaker"] for row in csv.DictReader((folder / "music.csv").open())}
     assert list(answers["speaker"]) == [speaker[row["clip_id"]] for row in stored]
@@ -36,7 +38,7 @@ def test_only_probes_have_a_layer_that_may_be_selected(predictions):
     assert set(probed["approach"]) == {"probe"} and set(probed["selected"]) == {"yes", "no"}
     chosen = probed[probed["selected"] == "yes"]
     # the same splits as there are, each with one layer
-    splits = ["model", "test_domain", "protocol", "seed"]
+    splits = ["model", "source", "fit", "protocol", "seed"]
     assert set(chosen.groupby(splits)["layer"].nunique()) == {1}
     assert len(chosen[splits].drop_duplicates()) == len(probed[splits].drop_duplicates())
 
@@ -48,12 +50,17 @@ def test_mean_and_selected_by_hand(predictions, folder):
     mean = result(predictions, **keys, over="mean")
     assert np.mean(mean["true"] == mean["predicted"]) == pytest.approx(np.mean(shares))
     selected = result(predictions, **keys, over="selected")
-    probes = pick(pd.read_csv(folder / "b-probe.csv"), domain="speech", protocol="random")
+    probes = pick(pd.read_csv(folder / "b-probe.csv"), domain="speech", protocol="random", fit="paper")
+    # the probe's own validation part selects, wherever it is tested
+    probes = pick(probes, test_domain="speech")
     for seed in range(3):
         one, two = (pick(probes, seed=seed, layer=layer)["validation"].item() for layer in (1, 2))
         best = 1 if one >= two else 2  # layer 0 is never chosen, the first of equals is
         expected = pick(by_layer[best], seed=seed)
         assert list(pick(selected, seed=seed)["predicted"]) == list(expected["predicted"])
+        away = {"source": "speech", "test_domain": "music", "protocol": "random", "model": "b", "approach": "probe"}
+        chosen = pick(result(predictions, **away, over="selected"), seed=seed)
+        assert set(chosen["layer"]) == {best}
 
 
 def test_results_come_in_the_order_of_layers_adaptation_mean_and_selected(predictions):
@@ -97,4 +104,4 @@ def test_a_clip_that_is_not_in_the_corpus_is_refused(folder):
     with pytest.raises(UserError) as caught:
         gather([str(folder / "a-speech-1.csv"), str(folder / "a-music-1.csv")], clips, [])
     message = one_line(caught)
-    assert "a-music-1.csv: clip `music-" in message and "`music`; delete the file" in message
+    assert "-1.csv: clip `music-" in message and "`music`; delete the file" in message

@@ -101,9 +101,14 @@ def test_embeddings_of_a_stage_are_those_of_its_domains_and_layers(config):
             for layer in ("04", "05")
             for emotion in ("calm", "sad")
         ]
-        for role, domain in (("source", "speech"), ("target", "music"))
+        for role, domain in (("from_music", "music"), ("from_speech", "speech"))
     }
-    assert list(ask(config, targets.stage_embeddings, approach="ws", direction="music")) == ["source"]
+    # stage one is tested on the other domain too, the control is not
+    assert list(ask(config, targets.stage_embeddings, approach="ws", direction="music")) == [
+        "from_music",
+        "from_speech",
+    ]
+    assert list(ask(config, targets.stage_embeddings, approach="ws", direction="music-music")) == ["from_music"]
 
 
 def test_predictions_are_those_of_every_layer_or_of_every_stage(config):
@@ -149,3 +154,20 @@ def test_seeds_that_leave_folds_out_are_told(config, seeds, said):
 
 def test_splits_in_words(config):
     assert targets.splits_in_words(config, "split") == "random and speaker split, seeds 0, 1, 2, 3, 4"
+
+
+def test_what_an_encoder_was_pretrained_on_changes_no_output_of_it(config):
+    mert = config["encoders"]["mert"]
+    assert mert["pretrained_on"] == "music"
+    without = {key: value for key, value in mert.items() if key != "pretrained_on"}
+    assert targets.encoder_params(config, "mert") == ask(config)["encoder"] == without
+
+
+def test_speech_and_song_are_known_by_their_channel_whatever_the_emotions(config):
+    config["domains"] = ["music", "speech"]
+    assert targets.sides(config) == targets.paper_domains(config) == ["speech", "music"]
+    config["emotions"] = ["calm", "happy"]
+    assert targets.sides(config) == ["speech", "music"]
+    assert targets.paper_domains(config) is None
+    config["corpora"]["music"] = {"reader": "table", "table": "sung.csv"}
+    assert targets.sides(config) is None

@@ -40,7 +40,8 @@ def probes(models: int, protocols: int, layers: int = 4) -> pd.DataFrame:
     for model, domain, (over, layer), protocol, metric in keys:
         value = rng.uniform(0.3, 0.8)
         rows.append(
-            {"model": model, "approach": "probe", "protocol": protocol, "test_domain": domain}
+            {"model": model, "approach": "probe", "fit": "paper", "protocol": protocol}
+            | {"source": domain, "target": "", "test_domain": domain}
             | {"over": over, "layer": layer}
             | {"metric": metric, "value": value, "low": value - rng.uniform(0, 0.2), "high": value + 0.1}
         )
@@ -212,7 +213,14 @@ def leakages() -> pd.DataFrame:
         if approach == "probe" and target:
             continue
         rows.append(
-            {"model": "w2v2", "approach": approach, "source": source, "target": target, "test_domain": test_domain}
+            {
+                "model": "w2v2",
+                "approach": approach,
+                "fit": "paper" if approach == "probe" else "",
+                "source": source,
+                "target": target,
+                "test_domain": test_domain,
+            }
             | {"over": over, "layer": layer, "random": 60.0 + len(rows), "random_low": 55, "random_high": 70}
             | {"speaker": 50.0 + len(rows), "speaker_low": 45, "speaker_high": 60}
         )
@@ -243,7 +251,8 @@ def confusions() -> pd.DataFrame:
                 shares = rng.dirichlet(np.ones(len(EMOTIONS)))
                 for predicted, share in zip(EMOTIONS, shares, strict=True):
                     tested = (domain, true) != ("music", "sad")
-                    keys = {"model": model, "test_domain": domain, "over": over, "protocol": "speaker"}
+                    keys = {"model": model, "source": domain, "target": "", "test_domain": domain, "over": over}
+                    keys |= {"protocol": "speaker", "fit": "paper"}
                     rows.append(keys | {"true": true, "predicted": predicted, "share": share if tested else np.nan})
     return pd.DataFrame(rows)
 
@@ -417,7 +426,7 @@ def test_the_script_draws_each_figure_with_the_same_bytes_again(tmp_path, name, 
         input=paths,
         output=[str(tmp_path / "script.svg")],
         log=[str(tmp_path / "log")],
-        params=SimpleNamespace(figure=name, domains=DOMAINS, emotions=EMOTIONS, notice="Mind this."),
+        params=SimpleNamespace(figure=name, where={}, domains=DOMAINS, emotions=EMOTIONS, notice="Mind this."),
         wildcards=wildcards,
     )
     runpy.run_path(str(ROOT / "workflow/scripts/plot.py"), {"snakemake": snakemake})

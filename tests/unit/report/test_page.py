@@ -96,11 +96,19 @@ def test_claims_are_told_by_sign_and_word_and_counted(tmp_path):
     ]
     page = table_page(tmp_path, rows)
     assert page.tables[0][0] == ["claim", "encoder", "verdict", "number", "meaning"]
-    assert [row[2] for row in page.tables[0][1:]] == [
-        *("✓ holds", "✗ does not hold", "✓ holds", "? undecided", "– not in this run")
-    ]
+    assert [row[2] for row in page.tables[0][1:]] == [*("✓ holds", "✗ does not hold", "✓ holds", "? undecided")]
+    assert "1 claim is about encoders, emotions, layers or approaches that are not in this run." in page.text
     assert page.tables[0][1][3] == "−1.25 [−2.50, 0.12]"
     assert "Of the paper's: 2 holds, 1 does not hold, 1 undecided, 1 not in this run." in page.text
+
+
+def test_claims_are_counted_as_the_paper_measures(tmp_path):
+    keys = [("plain", "", "yes"), ("corrected", "", "yes"), ("", "paper", "yes"), ("", "converged", "yes")]
+    keys += [("", "paper", "no")]
+    rows = [{"claim": "c", "in_paper": own, "fit": fit, "fad": fad, "verdict": "holds"} for fad, fit, own in keys]
+    page = table_page(tmp_path, rows)
+    assert "Of the paper's: 2 holds." in page.text
+    assert len(page.tables[0]) == 6
 
 
 def test_only_comparisons_that_stand_are_shown_and_the_rest_counted(tmp_path):

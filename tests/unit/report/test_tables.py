@@ -137,8 +137,8 @@ def test_a_number_that_is_missing_leaves_its_cell_empty(tmp_path):
 def test_a_real_summary_is_written(tmp_path):
     rows, cells, _ = written(tmp_path, best_and_worst(metrics(BY_HAND)))
     assert len(rows) == len(cells) - 2 == 3
-    w2v2 = next(line for line in cells if line[:3] == ["speech", "random", "w2v2"])
-    assert w2v2[3:7] == ["2", "65.0 [60.0, 67.0]", "10", "42.0 [37.0, 44.0]"]
+    w2v2 = next(line for line in cells if line[:4] == ["speech", "random", "paper", "w2v2"])
+    assert w2v2[4:8] == ["2", "65.0 [60.0, 67.0]", "10", "42.0 [37.0, 44.0]"]
 
 
 def test_a_bar_does_not_end_a_cell_of_markdown(tmp_path):
