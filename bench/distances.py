@@ -41,8 +41,8 @@ def main() -> None:
     report = Report(
         "distances",
         f"one FAD of width {options.width} from moments; all 273 FADs of a run, each with {BLOCKS} blocks left out, at "
-        "matched sizes and between halves of the speakers; FAD of all pairs of emotions, without blocks left out and with; "
-        "KAD of all layers and emotions of one encoder",
+        "matched sizes and between halves of the speakers; FAD of all pairs of emotions, with and without blocks "
+        "left out; KAD of all layers and emotions of one encoder",
         "scipy.linalg.sqrtm of the product of the covariances, as in fadtk; the error of both from a pair of "
         "covariances whose root has a known trace (S_b = T S_a T), evaluated in long double",
         options.quick,

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from speechsong.report import style
@@ -235,8 +236,10 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
             axis.text(k, i, f"{cell:.2f}", ha="center", va="center", fontsize=5.5, color="white" if far else "black")
         places = np.arange(len(emotions))
         nearest, towards = share.argmin(axis=1), share.argmin(axis=0)
-        axis.plot(nearest, places, "s", ms=14.5, mfc="none", mec="black", mew=1, label="nearest of its row")
-        axis.plot(places + 0.32, towards - 0.32, "o", ms=2, color="black", label="nearest of its column")
+        for i, k in enumerate(nearest):
+            label = "nearest of its row" if i == 0 else None
+            axis.add_patch(Rectangle((k - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1, label=label))
+        axis.plot(places + 0.3, towards - 0.3, "o", ms=2, color="black", label="nearest of its column")
         axis.set_xticks(range(len(emotions)), emotions, rotation=90)
         axis.set_yticks(range(len(emotions)), emotions)
         axis.set_title(model)
