@@ -247,7 +247,7 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
         axis.tick_params(length=0)
     figure.supxlabel(domains[1], fontsize=7.5)
     figure.supylabel(domains[0], fontsize=7.5)
-    bar = figure.colorbar(image, ax=axes, label="FAD over the mean of the panel", shrink=0.8, aspect=25)
+    bar = figure.colorbar(image, ax=axes, label="Relative FAD", shrink=0.8, aspect=25)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.yaxis.set_minor_locator(NullLocator())
