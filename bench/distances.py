@@ -18,7 +18,7 @@ from scipy.stats import wishart
 
 from common import Report, alternate, parse, scratch, speedup, timed
 from speechsong import files
-from speechsong.distances import fad, kad
+from speechsong.distances import fad, kad, pairs
 from speechsong.embeddings import moments, store
 
 WIDTH = 768
@@ -41,7 +41,8 @@ def main() -> None:
     report = Report(
         "distances",
         f"one FAD of width {options.width} from moments; all 273 FADs of a run, each with {BLOCKS} blocks left out, at "
-        "matched sizes and between halves of the speakers; KAD of all layers and emotions of one encoder",
+        "matched sizes and between halves of the speakers; FAD of all pairs of emotions, with and without blocks "
+        "left out; KAD of all layers and emotions of one encoder",
         "scipy.linalg.sqrtm of the product of the covariances, as in fadtk; the error of both from a pair of "
         "covariances whose root has a known trace (S_b = T S_a T), evaluated in long double",
         options.quick,
@@ -50,6 +51,7 @@ def main() -> None:
     one_distance(report, rng, options.width, "full rank", 20_000, options.rounds, 5)
     one_distance(report, rng, options.width, "rank-deficient", 184, options.rounds, 4)
     whole_run(report, rng, options.width, LAYERS if options.full else min(options.layers, LAYERS))
+    all_pairs(report, rng, options.width, LAYERS if options.full else min(options.layers, LAYERS))
     kernel_audio_distance(report, rng, options.width, options.rounds, options.kad_layers)
     report.facts |= {
         "d": options.width,
@@ -128,6 +130,34 @@ def one_distance(
         f"ours {min(seconds['ours']):.3f} s, sqrtm {min(seconds['reference']):.3f} s; "
         f"the FAD is {truth / traces:.2g} of the traces"
     )
+
+
+def all_pairs(report: Report, rng: np.random.Generator, width: int, layers: int) -> None:
+    """Time the jobs of all pairs of emotions, two at once; each layer is read again."""
+    every = LAYERS * len(EMOTIONS) ** 2
+    how = "measured" if layers == LAYERS else f"extrapolated from {layers} of {LAYERS} layers"
+    with scratch() as folder:
+        paths = write_layer(rng, width, folder)
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
+            list(pool.map(_nothing, range(PROCESSES), chunksize=1))
+            seconds, _ = alternate(
+                1,
+                plain=lambda: list(pool.map(_pairs, [paths] * layers, chunksize=1)),
+                left_out=lambda: list(pool.map(_pairs_left_out, [paths] * layers, chunksize=1)),
+            )
+    for name, words, target in (("plain", "", 300), ("left_out", ", with blocks left out", 1200)):
+        report.seconds[f"all pairs{words}"] = seconds[name]
+        spent = seconds[name][0] * LAYERS / layers
+        report.figure(f"FADs of {every} pairs{words} ({how})", "seconds", spent, "<", target)
+
+
+def _pairs(paths: dict[str, list[str]]) -> None:
+    pairs.run(paths, model="bench", layer=0, emotions=list(EMOTIONS), paired=True, leave_out=False)
+
+
+def _pairs_left_out(paths: dict[str, list[str]]) -> None:
+    pairs.run(paths, model="bench", layer=0, emotions=list(EMOTIONS), paired=True)
 
 
 def whole_run(report: Report, rng: np.random.Generator, width: int, layers: int) -> None:

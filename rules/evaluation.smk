@@ -111,6 +111,26 @@ rule rank_fad:
         "../workflow/scripts/rank_fad.py"
 
 
+rule count_nearest:
+    input:
+        fad=every("<results>/fad/{model}/pairs.csv"),
+        left_out=every("<results>/fad/{model}/pairs_left_out.csv"),
+    output:
+        **table("fad_pairs", "Is the same emotion the nearest?", "fad_pairs_table", "Distances"),
+    log:
+        "<logs>/tables/fad_pairs.log",
+    benchmark:
+        "<benchmarks>/tables/fad_pairs.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        domains=DOMAINS,
+        notice=config["notice"],
+        code=code("count_nearest"),
+    script:
+        "../workflow/scripts/count_nearest.py"
+
+
 rule tabulate_probe:
     input:
         every("<results>/metrics/{model}/probe.csv"),

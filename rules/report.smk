@@ -25,6 +25,7 @@ FIGURES = {
     "leakage": ("Speaker leakage", "Leakage", rules.tabulate_leakage.output.csv),
     "adapt": ("Two-stage adaptation", "Adaptation", rules.tabulate_adapt.output.csv),
     "fad": ("Fréchet audio distance by layer", "Distances", rules.rank_fad.output.csv),
+    "fad_pairs": ("Emotion by emotion", "Distances", rules.count_nearest.input.fad),
 }
 STEMS = {
     name: f"figures/{name}" + ("-{protocol}" if "{protocol}" in title else "")
@@ -75,7 +76,8 @@ if not targets.compares_protocols(config):
 # the report shows them in this order
 ORDER = ["claims", "paper", "probe_table", "probe_layers"]
 ORDER += [name for name in WHERE if WHERE[name]["fit"] in FITS]
-ORDER += ["leakage", "leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table", "kad"]
+ORDER += ["leakage", "leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table"]
+ORDER += ["fad_pairs", "fad_pairs_table", "kad"]
 SHOWN = [ENTRIES[name] for name in ORDER if name in ENTRIES]
 
 
@@ -131,6 +133,7 @@ rule tables:
         rules.compare.output,
         rules.tabulate_leakage.output if "leakage" in ENTRIES else [],
         rules.rank_fad.output,
+        rules.count_nearest.output,
         rules.tabulate_kad.output,
         METRICS,
         every("<results>/metrics/{model}/adapt.csv", ADAPTED),

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.slow
 
 # what `all` is made of, by what it rests on
 FAD = {"measure_fad": 6, "gather_fad": 2, "gather_left_out": 2}
+PAIRS = {"measure_pairs": 6, "gather_pairs_left_out": 2, "correct_pairs": 2}
+PAIRS_SHOWN = {"count_nearest": 1, "plot_fad_pairs": 1}
 FAD_SHOWN = {"plot_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
 PREDICTED = {"gather_predictions": 2, "gather_tasks": 2, "evaluate": 2}
 PROBES = {"probe": 12, "gather_probe": 2} | PREDICTED
@@ -27,12 +29,20 @@ PROBES_SHOWN = {
 }
 ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2} | PREDICTED
 ADAPTED_SHOWN = {"tabulate_adapt": 1, "plot_adapt": 1, "tabulate_paper": 1}
-SHOWN = FAD_SHOWN | PROBES_SHOWN | ADAPTED_SHOWN
+SHOWN = FAD_SHOWN | PAIRS_SHOWN | PROBES_SHOWN | ADAPTED_SHOWN
 INDEXED = {"index_clips": 2, "split": 2}
 # what rests on every recording
-ALL = FAD | {"measure_kad": 2, "tabulate_kad": 1} | PROBES | ADAPTED | {"gather_predictions": 4, "evaluate": 4} | SHOWN
+ALL = (
+    FAD
+    | PAIRS
+    | {"measure_kad": 2, "tabulate_kad": 1}
+    | PROBES
+    | ADAPTED
+    | {"gather_predictions": 4, "evaluate": 4}
+    | SHOWN
+)
 # all figures have one script
-PLOTS = {f"plot_{name}": 1 for name in ("probe_layers", "probe_emotions", "confusion", "fad", "adapt")}
+PLOTS = {f"plot_{name}": 1 for name in ("probe_layers", "probe_emotions", "confusion", "fad", "fad_pairs", "adapt")}
 
 
 class Plan:
@@ -151,9 +161,13 @@ def test_comments_and_docstrings_in_every_module_and_rule(thin):
 def test_a_formula_of_the_distance(thin):
     with in_code(thin.folder / "src/speechsong/distances/fad.py"):
         found = plan(thin)
-    assert found.jobs == FAD | FAD_SHOWN
+    # pairs read their files as FAD does
+    assert found.jobs == FAD | PAIRS | FAD_SHOWN | PAIRS_SHOWN
     assert found.of("FAD") == [
-        f"{model}, layer {layer}: all emotions" for model in ("mert", "w2v2") for layer in ("00", "01", "02")
+        f"{model}, layer {layer}: all {what}"
+        for model in ("mert", "w2v2")
+        for layer in ("00", "01", "02")
+        for what in ("emotions", "pairs of emotions")
     ]
 
 
@@ -167,6 +181,7 @@ def test_a_formula_of_the_encoders(thin):
     ("script", "jobs"),
     [
         ("measure_fad", FAD | FAD_SHOWN),
+        ("measure_pairs", PAIRS | PAIRS_SHOWN | {"summarise": 1}),
         ("plot", PLOTS | {"summarise": 1}),
         ("summarise", {"summarise": 1}),
         ("measure_kad", {"measure_kad": 2, "tabulate_kad": 1, "summarise": 1}),
@@ -221,6 +236,7 @@ def test_an_emotion_more(thin):
 def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
+    own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
     assert found.jobs == {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1} | own | SHOWN | {
         "tabulate_kad": 1
@@ -240,6 +256,7 @@ def test_another_revision_of_an_encoder(thin, there):
         if there:
             shutil.rmtree(folder / "two")
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
+    own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
     own |= {"extract_w2v2": 4, "describe_encoder": 1}
     assert found.jobs == own | SHOWN | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})

@@ -1,12 +1,7 @@
 """Fréchet audio distance (FAD) between two sets of frames, with its uncertainty.
 
-FAD = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), the squared 2-Wasserstein distance between two Gaussians
-(Dowson and Landau 1982; Kilgour et al. 2019 for audio). Means and covariances (ddof 1) are those of the frames of all
-clips.
-
-The trace of the root is the nuclear norm of A^T B for any factors S_a = A A^T and S_b = B B^T. The factors come from
-pivoted Cholesky (Higham 1990), which does not need full rank. At full rank, the eigenvalues of S_a S_b come faster from
-the generalised symmetric problem. Neither way needs a complex root or an epsilon, and neither clips the result.
+FAD = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) (Kilgour et al. 2019 for audio; `gaussians` computes it). Means
+and covariances (ddof 1) are those of the frames of all clips.
 """
 
 from __future__ import annotations
@@ -14,84 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, eigvalsh, svdvals
-from scipy.linalg.lapack import dpstrf
 
-from speechsong.distances import scale
+from speechsong.distances import gaussians, scale
 from speechsong.distances.jackknife import jackknife
 from speechsong.embeddings.moments import Blocks, Moments, join
 from speechsong.embeddings.store import arrange, read_blocks
 from speechsong.errors import UserError
 
 
-@dataclass(frozen=True)
-class Distance:
-    """The two terms of a FAD, in squared units of the hidden states."""
-
-    mean_term: float
-    covariance_term: float
-
-    @property
-    def fad(self) -> float:
-        """Their sum."""
-        return self.mean_term + self.covariance_term
-
-
-def factor(covariance: np.ndarray, rank: int) -> np.ndarray:
-    """Factor a positive semi-definite matrix.
-
-    Parameters
-    ----------
-    covariance : ndarray (d, d), float64
-    rank : int
-        An upper bound of the rank: n - 1 for the covariance of n frames. What lies beyond it comes from rounding to
-        float32, and is left out.
-
-    Returns
-    -------
-    ndarray (d, r), float64
-        A with A A^T = covariance up to rounding; r <= min(d, rank).
-    """
-    lower, pivots, full, info = dpstrf(covariance, lower=1)
-    if info < 0:
-        raise ValueError(f"dpstrf: argument {-info} is not valid")
-    r = min(int(full), rank)
-    columns = np.tril(lower)[:, :r]
-    result = np.empty_like(columns)
-    result[pivots - 1] = columns
-    return result
-
-
-def trace_of_root(a: Moments, b: Moments) -> float:
-    """Compute tr (S_a S_b)^(1/2) of the covariances of two sets of frames."""
-    if min(a.count, b.count) > len(a.mean):
-        try:
-            # S_a S_b v = w v by Cholesky and a symmetric eigenproblem: the fastest way, but only at full rank
-            eigenvalues = eigvalsh(a.covariance, b.covariance, type=2, driver="gv", check_finite=False)
-            return float(np.sqrt(np.maximum(eigenvalues, 0)).sum())
-        except LinAlgError:
-            pass  # not of full rank after all: some dimensions depend on others
-    left = factor(a.covariance, a.count - 1)
-    right = factor(b.covariance, b.count - 1)
-    return float(svdvals(left.T @ right, check_finite=False).sum())
-
-
-def frechet(a: Moments, b: Moments) -> Distance:
-    """Compute the FAD of two sets of frames.
-
-    Parameters
-    ----------
-    a, b
-        Their moments; at least two frames each.
-
-    Returns
-    -------
-    Distance
-        Not clipped: by rounding, the FAD of equal sets may be about -1e-15 of the traces.
-    """
-    shift = a.mean - b.mean
-    traces = np.trace(a.covariance) + np.trace(b.covariance)
-    return Distance(float(shift @ shift), float(traces - 2 * trace_of_root(a, b)))
+def frechet(a: Moments, b: Moments) -> gaussians.Distance:
+    """Compute the FAD of two sets of frames, at least two frames each."""
+    return gaussians.distance(gaussians.Gaussian(a), gaussians.Gaussian(b))
 
 
 @dataclass(frozen=True)
@@ -100,7 +28,7 @@ class Estimate:
 
     Attributes
     ----------
-    distance : Distance
+    distance : gaussians.Distance
         From all frames.
     corrected : float
         The FAD without the bias of a finite sample, by the jackknife; NaN if one block has all frames of a domain.
@@ -110,7 +38,7 @@ class Estimate:
         The FADs that both are computed from.
     """
 
-    distance: Distance
+    distance: gaussians.Distance
     corrected: float
     std_error: float
     left_out: list[LeftOut]
@@ -211,7 +139,7 @@ def run(
         finite or fewer than two frames.
     """
     name_a, name_b = files
-    blocks, clips = _read(files, model, layer, emotions)
+    blocks, clips = read(files, model, layer, emotions)
     sizes = {emotion: in_a * in_b / (in_a + in_b) for emotion, (in_a, in_b) in clips.items()}
     orders = scale.orders(*(len(parts[0].count) for parts in blocks["all"]), paired=paired)
     rows, left_out = [], []
@@ -254,10 +182,16 @@ def run(
     return rows, left_out
 
 
-def _read(
+def read(
     files: dict[str, list[str]], model: str, layer: int, emotions: list[str]
 ) -> tuple[dict[str, list[list[Blocks]]], dict[str, list[int]]]:
-    """Read moments and clip counts of both domains, for every emotion and, as a list of the emotions, for `all`."""
+    """Read the moments and numbers of clips of both domains, for every emotion and, as a list of the emotions, for `all`.
+
+    Raises
+    ------
+    UserError
+        As in `run`.
+    """
     blocks: dict[str, list[list[Blocks]]] = {emotion: [] for emotion in [*emotions, "all"]}
     clips: dict[str, list[int]] = {emotion: [] for emotion in blocks}
     for domain, paths in files.items():

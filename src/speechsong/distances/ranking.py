@@ -69,6 +69,39 @@ def resample(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, see
     return _draw(values, sides, draws, seed)
 
 
+def resample_mean(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Resample the geometric means over the layers, without layer 0 unless there is no other.
+
+    Parameters
+    ----------
+    fads, left_out, draws, seed
+        As in `resample`.
+
+    Returns
+    -------
+    ndarray (draws, E), float64
+        As in `resample`, but the logarithms scatter.
+    """
+    return np.exp(_draw(*_mean_of_layers(fads, *_matrices(fads, left_out)), draws, seed)[:, 0])
+
+
+def estimates(fads: pd.DataFrame, left_out: pd.DataFrame) -> pd.DataFrame:
+    """Correct the FADs of one model and their geometric means, without any draws.
+
+    Parameters
+    ----------
+    fads, left_out
+        As in `resample`.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `table`, with its columns up to std_error.
+    """
+    values, sides = _matrices(fads, left_out)
+    return _rows(fads, _numbers(values, sides), _of_logs(_numbers(*_mean_of_layers(fads, values, sides))))
+
+
 def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
     """Find how certain the FADs of one model and their order are.
 
@@ -100,28 +133,49 @@ def table(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: 
             The same shares, of the bootstrap draws.
     """
     values, sides = _matrices(fads, left_out)
-    layers, emotions = sorted(fads["layer"].unique()), list(fads["emotion"].unique())
+    emotions = list(fads["emotion"].unique())
     others = {
         name: _grid(fads, name)
         for name in fads.columns
         if name in ("fad_matched", "fad_across") or name.startswith("fad_within_")
     }
     by_layer = _summary(values, sides, emotions, draws, seed) | others
-    deep = [i for i, layer in enumerate(layers) if layer > 0 or len(layers) == 1]
-    logs = [_Side(side.sizes, _mean_log(side.values[:, deep])) for side in sides]
-    mean = _summary(_mean_log(values[deep]), logs, emotions, draws, seed)
-    # back to the units of a FAD; the error of a logarithm is relative
-    mean |= {name: np.exp(mean[name]) for name in ("fad", "fad_corrected", "fad_corrected_low", "fad_corrected_high")}
-    mean["std_error"] = mean["std_error"] * mean["fad_corrected"]
+    mean = _of_logs(_summary(*_mean_of_layers(fads, values, sides), emotions, draws, seed))
+    deep = _deep(fads)
     mean |= {name: np.exp(_mean_log(grid[deep])) for name, grid in others.items()}
+    ranks = ["rank", "rank_left_out", "rank_resampled", "order_left_out", "order_resampled"]
+    joined = _rows(fads, by_layer, mean)
+    return joined[[*(name for name in joined if name not in ranks), *ranks]].astype({"rank": "Int64"})
+
+
+def _rows(fads: pd.DataFrame, by_layer: dict[str, np.ndarray], mean: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Rows of `table` from its columns, each (L, E) by layer and (1, E) for the mean."""
+    layers, emotions = sorted(fads["layer"].unique()), list(fads["emotion"].unique())
     rows = [{"over": "layer", "layer": layer, "emotion": e} for layer in layers for e in emotions]
     rows += [{"over": "mean", "layer": None, "emotion": e} for e in emotions]
     numbers = {name: np.concatenate([by_layer[name].ravel(), mean[name].ravel()]) for name in by_layer}
-    ranks = ["rank", "rank_left_out", "rank_resampled", "order_left_out", "order_resampled"]
-    columns = [*(name for name in numbers if name not in ranks), *ranks]
-    joined = pd.concat([pd.DataFrame(rows), pd.DataFrame(numbers)[columns]], axis=1)
+    joined = pd.concat([pd.DataFrame(rows), pd.DataFrame(numbers)], axis=1)
     joined.insert(0, "model", fads["model"].iloc[0])
-    return joined.astype({"layer": "Int64", "rank": "Int64"})
+    return joined.astype({"layer": "Int64"})
+
+
+def _deep(fads: pd.DataFrame) -> list[int]:
+    """Find the layers that count in a mean, by their place: all but layer 0, unless there is no other."""
+    layers = sorted(fads["layer"].unique())
+    return [i for i, layer in enumerate(layers) if layer > 0 or len(layers) == 1]
+
+
+def _mean_of_layers(fads: pd.DataFrame, values: np.ndarray, sides: list[_Side]) -> tuple[np.ndarray, list[_Side]]:
+    """Mean over the layers of the logarithms, as statistics (1, E) and what leaving out blocks says of them."""
+    deep = _deep(fads)
+    return _mean_log(values[deep]), [_Side(side.sizes, _mean_log(side.values[:, deep])) for side in sides]
+
+
+def _of_logs(mean: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns in the units of a FAD from those of its logarithm, whose error is relative."""
+    names = ("fad", "fad_corrected", "fad_corrected_low", "fad_corrected_high")
+    mean = mean | {name: np.exp(mean[name]) for name in names}
+    return mean | {"std_error": mean["std_error"] * mean["fad_corrected"]}
 
 
 def _grid(fads: pd.DataFrame, column: str) -> np.ndarray:
@@ -207,24 +261,30 @@ def _corrected_left_out(values: np.ndarray, sides: list[_Side]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _summary(
-    values: np.ndarray, sides: list[_Side], emotions: list[str], draws: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Columns of `table`, each (L, E), for statistics (L, E)."""
+def _numbers(values: np.ndarray, sides: list[_Side]) -> dict[str, np.ndarray]:
+    """Columns of `estimates`, each (L, E), for statistics (L, E)."""
     corrected, errors = _estimates(values, sides)
     margin = errors * student.ppf((1 + CONFIDENCE) / 2, _freedom(sides))
-    ranked = [i for i, emotion in enumerate(emotions) if emotion != "all"]
-    ranks = _ranks(corrected[:, ranked])
-    places = np.full(values.shape, np.nan)
-    places[:, ranked] = np.where(np.isfinite(corrected[:, ranked]).all(axis=1, keepdims=True), ranks, np.nan)
-    columns = {
+    return {
         "fad": values,
         "fad_corrected": corrected,
         "fad_corrected_low": corrected - margin,
         "fad_corrected_high": corrected + margin,
         "std_error": errors,
-        "rank": places,
     }
+
+
+def _summary(
+    values: np.ndarray, sides: list[_Side], emotions: list[str], draws: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Columns of `table`, each (L, E), for statistics (L, E)."""
+    columns = _numbers(values, sides)
+    corrected = columns["fad_corrected"]
+    ranked = [i for i, emotion in enumerate(emotions) if emotion != "all"]
+    ranks = _ranks(corrected[:, ranked])
+    places = np.full(values.shape, np.nan)
+    places[:, ranked] = np.where(np.isfinite(corrected[:, ranked]).all(axis=1, keepdims=True), ranks, np.nan)
+    columns["rank"] = places
     with np.errstate(invalid="ignore", divide="ignore"):
         resampled = {
             "left_out": _corrected_left_out(values, sides),

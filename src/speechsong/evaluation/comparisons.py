@@ -37,6 +37,7 @@ from speechsong.evaluation.scores import accuracy, count, percent
 
 SHARED = ("model", "approach", "fit", "protocol", "test_domain")
 
+
 def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
     """List the pairs of results to compare.
 
@@ -58,6 +59,8 @@ def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
                 yield "two-stage against equal budget", a, a | {"source": a["target"]}
             else:
                 yield "source after against before", a, a | {"target": "", "stage": 1}
+        if a["fit"] == "converged" and a["test_domain"] == a["source"]:
+            yield "converged against paper", a, a | {"fit": "paper"}
     # results on the domain that was trained on last; A is what comes later in the config, as in ws against baseline
     own = [a for a in keys if a["test_domain"] == (a["target"] or a["source"])]
     for b, a in combinations(own, 2):

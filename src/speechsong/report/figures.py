@@ -14,7 +14,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from speechsong.evaluation.predictions import approach, own
@@ -198,6 +200,61 @@ def fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
             axis.set_ylim(bottom=least / 4)
     axes[-1][0].set_xlabel("Layer")
     figure.suptitle(f"Fréchet audio distance, {domains[0]} to {domains[1]}", fontsize=8)
+    style.legend_below(figure, axes[0][0])
+    return figure
+
+
+def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the Fréchet audio distance of every emotion of one domain to every emotion of the other.
+
+    Parameters
+    ----------
+    table
+        Rows of `distances.nearest.estimates`. Encoders are side by side, three in a row. Each cell is the corrected
+        distance, as the geometric mean over the layers, over the geometric mean of all cells of its panel. A panel
+        without corrected distances shows plain ones.
+    domains
+        The first one's emotions are the rows, the second one's the columns.
+    emotions
+    """
+    table = table[table["over"] == "mean"]
+    row_of, column_of = (f"emotion_{domain}" for domain in domains)
+    shares = {}
+    for model, rows in table.groupby("model", sort=False):
+        value = "fad_corrected" if rows["fad_corrected"].notna().all() else "fad"
+        fads = rows.pivot(index=row_of, columns=column_of, values=value).loc[emotions, emotions].to_numpy()
+        shares[model] = fads / np.exp(np.log(fads).mean())
+    columns = min(3, len(shares))
+    lines = -(-len(shares) // columns)
+    side = 0.42 + 0.24 * len(emotions)
+    size = (0.9 + side * columns, 0.55 + (side + 0.2) * lines)
+    figure, axes = _panels(lines, columns, size, sharex=True, sharey=True)
+    reach = max(np.nanmax(np.abs(np.log(share))) for share in shares.values())
+    scale = LogNorm(np.exp(-reach), np.exp(reach))
+    for axis in axes.flat[len(shares) :]:
+        axis.set_visible(False)
+    for axis, (model, share) in zip(axes.flat, shares.items(), strict=False):
+        image = axis.imshow(share, cmap="PuOr", norm=scale)
+        for (i, k), cell in np.ndenumerate(share):
+            far = abs(np.log(cell)) > 0.6 * reach
+            axis.text(k, i, f"{cell:.2f}", ha="center", va="center", fontsize=5.5, color="white" if far else "black")
+        places = np.arange(len(emotions))
+        nearest, towards = share.argmin(axis=1), share.argmin(axis=0)
+        for i, k in enumerate(nearest):
+            label = "nearest of its row" if i == 0 else None
+            axis.add_patch(Rectangle((k - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1, label=label))
+        axis.plot(places + 0.3, towards - 0.3, "o", ms=2, color="black", label="nearest of its column")
+        axis.set_xticks(range(len(emotions)), emotions, rotation=90)
+        axis.set_yticks(range(len(emotions)), emotions)
+        axis.set_title(model)
+        axis.grid(False)
+        axis.tick_params(length=0)
+    figure.supxlabel(domains[1], fontsize=7.5)
+    figure.supylabel(domains[0], fontsize=7.5)
+    bar = figure.colorbar(image, ax=axes, label="Relative FAD", shrink=0.8, aspect=25)
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    bar.ax.yaxis.set_minor_locator(NullLocator())
     style.legend_below(figure, axes[0][0])
     return figure
 

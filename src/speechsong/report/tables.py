@@ -52,8 +52,11 @@ def read(paths: list[str]) -> pd.DataFrame:
     parts = []
     for path in paths:
         columns = pd.read_csv(path, nrows=0).columns
-        missing = {column: ["", "nan"] for column in columns if column not in _NAMES}
-        parts.append(pd.read_csv(path, dtype=_TYPES, keep_default_na=False, na_values=missing))
+        # as in pairs of emotions: one column for each domain
+        names = {column for column in columns if column in _NAMES or column.startswith("emotion_")}
+        missing = {column: ["", "nan"] for column in columns if column not in names}
+        types = _TYPES | dict.fromkeys(names, str)
+        parts.append(pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -81,12 +84,16 @@ def write(
     bold
         Further cells in bold, by index and column.
     """
-    rows = table.to_dict("records")
-    files.write_rows(outputs.csv, [{key: None if v is pd.NA else v for key, v in row.items()} for row in rows])
+    files.write_rows(outputs.csv, records(table))
     bold = _largest(table, best, within) | bold
     for path, text in ((outputs.markdown, _markdown), (outputs.latex, _latex)):
         with files.atomic(path) as temporary:
             temporary.write_text(text(table, bold, notice), encoding="utf-8")
+
+
+def records(table: pd.DataFrame) -> list[dict]:
+    """Turn a table into rows for `files.write_rows`; what is missing is None."""
+    return [{key: None if v is pd.NA else v for key, v in row.items()} for row in table.to_dict("records")]
 
 
 def ends(table: pd.DataFrame, column: str) -> list[str]:

@@ -15,7 +15,7 @@ from scipy.stats import t as student
 
 from made_blocks import as_blocks, cut, frames, plain, random
 from made_files import write_embeddings
-from speechsong.distances import fad, scale
+from speechsong.distances import fad, gaussians, scale
 from speechsong.embeddings import store
 from speechsong.embeddings.moments import Moments, of_frames, pack, unpack
 from speechsong.errors import UserError
@@ -29,6 +29,10 @@ def with_covariance(covariance: np.ndarray, count: int = 1000, mean: np.ndarray 
 def stored(m: Moments) -> Moments:
     """Moments as they come back from a file."""
     return Moments(m.count, m.mean, unpack(pack(m.scatter), len(m.mean)))
+
+
+def root(a: Moments, b: Moments) -> float:
+    return gaussians.trace_of_root(gaussians.Gaussian(a), gaussians.Gaussian(b))
 
 
 def traces(a: Moments, b: Moments) -> float:
@@ -75,7 +79,7 @@ def test_commuting_covariances(count):
         sd_b[: d - count + 1] = 0
     a, b = (with_covariance((vectors * sd**2) @ vectors.T, count) for sd in (sd_a, sd_b))
     assert fad.frechet(a, b).fad == pytest.approx(((sd_a - sd_b) ** 2).sum(), abs=1e-7 * traces(a, b))
-    assert fad.trace_of_root(a, b) == pytest.approx((sd_a * sd_b).sum(), abs=1e-7 * traces(a, b))
+    assert root(a, b) == pytest.approx((sd_a * sd_b).sum(), abs=1e-7 * traces(a, b))
 
 
 @pytest.mark.parametrize(("d", "rank"), [(30, 30), (30, 29), (30, 7), (30, 1), (2, 1)])
@@ -88,7 +92,7 @@ def test_optimal_transport(d, rank):
     t = (vectors * rng.uniform(0.2, 4, d)) @ vectors.T
     count = 1000 if rank == d else rank + 1
     a, b = with_covariance(s_a, count), with_covariance(t @ s_a @ t, count)
-    assert fad.trace_of_root(a, b) == pytest.approx(np.trace(s_a @ t), rel=1e-10)
+    assert root(a, b) == pytest.approx(np.trace(s_a @ t), rel=1e-10)
     apart = t - np.eye(d)
     assert fad.frechet(a, b).fad == pytest.approx(np.trace(s_a @ apart @ apart), rel=1e-9)
 
@@ -100,7 +104,7 @@ def test_transport_at_many_frames_but_deficient_rank():
     vectors = ortho_group.rvs(20, random_state=rng)
     t = (vectors * rng.uniform(0.5, 2, 20)) @ vectors.T
     a, b = with_covariance(half @ half.T), with_covariance(t @ half @ half.T @ t)
-    assert fad.trace_of_root(a, b) == pytest.approx(np.trace(half @ half.T @ t), abs=1e-6 * traces(a, b))
+    assert root(a, b) == pytest.approx(np.trace(half @ half.T @ t), abs=1e-6 * traces(a, b))
 
 
 def test_sqrtm_on_well_conditioned_input():
@@ -124,7 +128,7 @@ def test_frames_by_their_singular_values(n, m):
     a, b = of_frames(x), of_frames(y)
     found = fad.frechet(a, b)
     tolerance = 1e-7 * traces(a, b)
-    assert fad.trace_of_root(a, b) == pytest.approx(nuclear(x, y), abs=tolerance)
+    assert root(a, b) == pytest.approx(nuclear(x, y), abs=tolerance)
     assert found.fad == pytest.approx(plain(x, y), abs=tolerance)
     assert found.mean_term == pytest.approx(((x.mean(0) - y.mean(0)) ** 2).sum())
 
@@ -185,7 +189,7 @@ def test_float32_scatters_of_few_frames_in_many_dimensions(white):
     x, y = (random(n).standard_normal((n, d)) + 3 if white else frames(n, d, n) for n in (12, 900))
     a, b = of_frames(x), of_frames(y)
     for one, other, wanted in ((a, b, nuclear(x, y)), (b, a, nuclear(x, y)), (a, a, nuclear(x, x))):
-        found = fad.trace_of_root(stored(one), stored(other))
+        found = root(stored(one), stored(other))
         assert found == pytest.approx(wanted, abs=0.5e-6 * traces(one, other))
 
 
@@ -195,7 +199,7 @@ def test_duplicated_columns(n, m, store):
     x, y = frames(n, 16, 0), frames(m, 16, 1)
     x, y = np.hstack([x, x, x[:, :3]]), np.hstack([y, y, y[:, :3]])
     a, b = of_frames(x), of_frames(y)
-    found = fad.trace_of_root(*((stored(a), stored(b)) if store else (a, b)))
+    found = root(*((stored(a), stored(b)) if store else (a, b)))
     assert found == pytest.approx(nuclear(x, y), abs=0.5e-6 * traces(a, b))
 
 
@@ -211,7 +215,7 @@ def test_columns_that_depend_on_each_other(n, m, store):
         z = (z - z.mean(axis=1, keepdims=True)) / z.std(axis=1, keepdims=True)
         sides.append(gain * z + bias)
     a, b = map(of_frames, sides)
-    found = fad.trace_of_root(*((stored(a), stored(b)) if store else (a, b)))
+    found = root(*((stored(a), stored(b)) if store else (a, b)))
     assert found == pytest.approx(nuclear(*sides), abs=0.5e-6 * traces(a, b))
 
 
@@ -220,13 +224,13 @@ def test_columns_that_never_change():
     x[:, 2] = y[:, 5] = 1.0
     x[:, 7] = y[:, 7] = 3.0
     a, b = of_frames(x), of_frames(y)
-    assert fad.trace_of_root(a, b) == pytest.approx(nuclear(x, y), abs=1e-7 * traces(a, b))
+    assert root(a, b) == pytest.approx(nuclear(x, y), abs=1e-7 * traces(a, b))
 
 
 @pytest.mark.parametrize("rank", [1, 5, 12])
 def test_factor(rank):
     half = random(rank).standard_normal((12, rank))
-    factor = fad.factor(half @ half.T, rank)
+    factor = gaussians.factor(half @ half.T, rank)
     assert factor.shape == (12, rank)
     np.testing.assert_allclose(factor @ factor.T, half @ half.T, atol=1e-12)
 
@@ -234,7 +238,7 @@ def test_factor(rank):
 def test_factor_leaves_out_what_lies_beyond_the_rank():
     half = random(0).standard_normal((12, 4))
     rounded = (half @ half.T).astype(np.float32).astype(np.float64)
-    factor = fad.factor(rounded, 4)
+    factor = gaussians.factor(rounded, 4)
     assert factor.shape == (12, 4)
     np.testing.assert_allclose(factor @ factor.T, half @ half.T, atol=1e-5)
 

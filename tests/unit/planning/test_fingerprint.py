@@ -38,6 +38,14 @@ DEPENDS = {
         {"distances/fad", "distances/jackknife", "embeddings/store", "embeddings/moments", "files"},
         {"probes", "embeddings/features", "metrics", "evaluation", "report", "corpora/splits", "distances/kad"},
     ),
+    "measure_pairs": (
+        {"distances/pairs", "distances/gaussians", "distances/fad", "embeddings/store", "files"},
+        {"probes", "evaluation", "report", "distances/kad", "distances/nearest", "distances/ranking"},
+    ),
+    "count_nearest": (
+        {"distances/nearest", "distances/ranking", "report/tables", "files"},
+        {"distances/fad", "distances/pairs", "probes", "distances/kad", "embeddings"},
+    ),
     "measure_kad": (
         {"distances/kad", "distances/jackknife", "embeddings/features", "embeddings/store", "files"},
         {"distances/fad", "probes", "evaluation", "report", "distances/ranking"},

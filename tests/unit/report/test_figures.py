@@ -68,6 +68,18 @@ def distances(models: int, layers: int = 4) -> pd.DataFrame:
     return within(pd.concat([table, means.assign(over="mean")], ignore_index=True), rng.uniform(0.1, 0.5))
 
 
+def pairs(models: int) -> pd.DataFrame:
+    """Make rows of `nearest.estimates`."""
+    rng = np.random.default_rng(2)
+    keys = itertools.product(["w2v2", "hubert", "mert", "m4"][:models], ["layer", "mean"], EMOTIONS, EMOTIONS)
+    rows = [
+        {"model": model, "over": over, "layer": 1 if over == "layer" else None}
+        | {"emotion_speech": a, "emotion_music": b, "fad": rng.uniform(5, 9), "fad_corrected": rng.uniform(1, 5)}
+        for model, over, a, b in keys
+    ]
+    return pd.DataFrame(rows).astype({"layer": "Int64"})
+
+
 def within(table: pd.DataFrame, margin: float) -> pd.DataFrame:
     """Give distances intervals that reach so far either way."""
     fad = table["fad_corrected"]
@@ -339,6 +351,33 @@ def test_nothing_is_cut_off_or_drawn_over(tmp_path):
     assert all(box.y1 <= axis.get_window_extent().y0 for axis in panels(figure))
 
 
+# --- pairs of emotions
+
+
+@pytest.mark.parametrize("models", [1, 2, 4])
+@pytest.mark.parametrize("value", ["fad_corrected", "fad"])
+def test_pairs_are_shares_of_the_mean_of_their_panel(models, value):
+    table = pairs(models)
+    if value == "fad":
+        table["fad_corrected"] = np.nan
+    figure = figures.fad_pairs(table.sample(frac=1, random_state=0), DOMAINS, EMOTIONS)
+    drawn = {axis.get_title(): axis for axis in panels(figure) if axis.get_visible() and axis.get_title()}
+    assert set(drawn) == set(table["model"])
+    for model, axis in drawn.items():
+        rows = pick(table, model=model, over="mean").set_index(["emotion_speech", "emotion_music"])[value]
+        shares = rows / np.exp(np.log(rows).mean())
+        texts = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axis.texts}
+        for (i, a), (k, b) in itertools.product(enumerate(EMOTIONS), repeat=2):
+            assert texts[i, k] == f"{shares[a, b]:.2f}"
+        boxes = [(round(p.get_y() + 0.46), round(p.get_x() + 0.46)) for p in axis.patches]
+        assert boxes == [(i, EMOTIONS.index(rows[a].idxmin())) for i, a in enumerate(EMOTIONS)]
+        (dots,) = axis.get_lines()
+        wanted = [EMOTIONS.index(rows[:, b].idxmin()) for b in EMOTIONS]
+        assert [round(y) for y in dots.get_ydata()] == wanted
+        assert [round(x) for x in dots.get_xdata()] == list(range(len(EMOTIONS)))
+    assert legend(figure) == ["nearest of its row", "nearest of its column"]
+
+
 # --- the log-mel baseline, which has layer 0 alone
 
 
@@ -415,6 +454,7 @@ def test_a_baseline_whose_error_is_unknown_or_large_is_still_seen(tmp_path, erro
         ("adapt", two_stages(3, 2), {}),
         ("leakage", leakages(), {}),
         ("fad", distances(2), {}),
+        ("fad_pairs", pairs(2), {}),
     ],
 )
 def test_the_script_draws_each_figure_with_the_same_bytes_again(tmp_path, name, table, wildcards):
