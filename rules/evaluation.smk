@@ -56,6 +56,24 @@ rule evaluate:
         "../workflow/scripts/evaluate.py"
 
 
+rule measure_transfer:
+    input:
+        "<results>/predictions/{model}.csv",
+    output:
+        "<results>/transfer/{model}.csv",
+    log:
+        "<logs>/transfer/{model}.log",
+    benchmark:
+        "<benchmarks>/transfer/{model}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        emotions=EMOTIONS,
+        code=code("measure_transfer"),
+    script:
+        "../workflow/scripts/measure_transfer.py"
+
+
 rule compare:
     input:
         predictions=every("<results>/predictions/{model}.csv"),
@@ -161,6 +179,19 @@ use rule tabulate_probe as tabulate_kad with:
         "<benchmarks>/tables/kad.tsv"
     params:
         table="kad",
+
+
+use rule tabulate_probe as tabulate_transfer with:
+    input:
+        every("<results>/transfer/{model}.csv"),
+    output:
+        **table("transfer", "Transfer without training, in numbers", "transfer_table", "Transfer"),
+    log:
+        "<logs>/tables/transfer.log",
+    benchmark:
+        "<benchmarks>/tables/transfer.tsv"
+    params:
+        table="transfer",
 
 
 use rule tabulate_probe as tabulate_adapt with:

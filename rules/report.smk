@@ -22,6 +22,7 @@ FIGURES = {
         METRICS,
     ),
     "confusion-converged": ("Confusion of emotions, converged probes, {protocol} split", "Probes", CONFUSION),
+    "transfer": ("Transfer without training, by layer", "Transfer", every("<results>/transfer/{model}.csv")),
     "leakage": ("Speaker leakage", "Leakage", rules.tabulate_leakage.output.csv),
     "adapt": ("Two-stage adaptation", "Adaptation", rules.tabulate_adapt.output.csv),
     "fad": ("Fréchet audio distance by layer", "Distances", rules.rank_fad.output.csv),
@@ -76,7 +77,17 @@ if not targets.compares_protocols(config):
 # the report shows them in this order
 ORDER = ["claims", "paper", "probe_table", "probe_layers"]
 ORDER += [name for name in WHERE if WHERE[name]["fit"] in FITS]
-ORDER += ["leakage", "leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table"]
+ORDER += [
+    "transfer",
+    "transfer_table",
+    "leakage",
+    "leakage_table",
+    "adapt_table",
+    "adapt",
+    "comparisons",
+    "fad",
+    "fad_table",
+]
 ORDER += ["fad_pairs", "fad_pairs_table", "kad"]
 SHOWN = [ENTRIES[name] for name in ORDER if name in ENTRIES]
 
@@ -129,6 +140,7 @@ rule tables:
         rules.check_claims.output,
         rules.tabulate_paper.output,
         rules.tabulate_probe.output,
+        rules.tabulate_transfer.output,
         rules.tabulate_adapt.output,
         rules.compare.output,
         rules.tabulate_leakage.output if "leakage" in ENTRIES else [],

@@ -14,9 +14,11 @@ MODELS = ("w2v2", "hubert", "mert")
 EMOTIONS = ("calm", "happy", "angry")
 FIGURES = (
     *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),
+    *("probe_emotions-converged-random", "probe_emotions-converged-speaker", "transfer", "fad_pairs"),
+    *("confusion-converged-random", "confusion-converged-speaker"),
     *("fad", "adapt", "leakage"),
 )
-TABLES = ("probe", "adapt", "leakage", "comparisons", "fad", "kad", "paper", "claims")
+TABLES = ("probe", "transfer", "adapt", "leakage", "comparisons", "fad", "fad_pairs", "kad", "paper", "claims")
 
 pytestmark = pytest.mark.slow
 
@@ -89,11 +91,16 @@ def test_every_job_left_a_log_and_a_benchmark(demo):
     assert "40/40 clips" in (results / "logs/embeddings/w2v2/speech/calm.log").read_text()
 
 
+OF_MUSIC = {"fit": "converged", "source": "music", "test_domain": "speech"}
+KEYS = ["fit", "test_domain", "protocol", "seed"]
+
+
 def test_accuracy_is_what_the_predictions_say(demo):
     results = demo.folder / "results/demo"
     predictions = pd.read_csv(results / "predictions/hubert/probe/music/layer01.csv")
-    table = pd.read_csv(results / "probe/hubert/music/layer01.csv").set_index(["protocol", "seed"])
-    for key, some in predictions.groupby(["protocol", "seed"]):
+    table = pd.read_csv(results / "probe/hubert/music/layer01.csv").set_index(KEYS)
+    assert len(table) == 2 * 2 * 2 * 5  # fits, tested domains, protocols, seeds
+    for key, some in predictions.groupby(KEYS):
         right = some["true"] == some["predicted"]
         np.testing.assert_allclose(table.loc[key, "accuracy"], right.mean())
         np.testing.assert_allclose(table.loc[key, "uar"], right.groupby(some["true"]).mean().mean())
@@ -102,14 +109,15 @@ def test_accuracy_is_what_the_predictions_say(demo):
 def test_no_metric_is_without_its_interval(demo):
     results = demo.folder / "results/demo"
     for model in MODELS:
-        for task, count in (("probe", 2 * 2 * 5), ("adapt", 3 * 8)):
+        for task, count in (("probe", 2 * 2 * 2 * 2 * 5), ("adapt", 3 * 10)):
             metrics = pd.read_csv(results / f"metrics/{model}/{task}.csv")
             assert len(metrics) == count * (2 + len(EMOTIONS))
             assert not metrics[["value", "low", "high"]].isna().any(axis=None)
             assert (metrics["low"] <= metrics["value"]).all() and (metrics["value"] <= metrics["high"]).all()
         probes = pd.read_csv(results / f"probe/{model}.csv")
-        by_speaker = metrics_of(results, model, protocol="speaker", over="layer", layer=2, test_domain="music")
+        by_speaker = metrics_of(results, model, protocol="speaker", over="layer", layer=2, **OF_MUSIC)
         some = probes[(probes["protocol"] == "speaker") & (probes["layer"] == 2) & (probes["domain"] == "music")]
+        some = some[(some["fit"] == "converged") & (some["test_domain"] == "speech")]
         # everybody is tested once, so that pooling weighs folds by their size
         pooled = (some["accuracy"] * some["n_test"]).sum() / some["n_test"].sum()
         assert by_speaker.loc["accuracy", "value"] == pytest.approx(pooled)

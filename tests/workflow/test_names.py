@@ -39,7 +39,7 @@ def test_files_and_people_of_any_name(run):
         "models": ["logmel"],
         "split": {"protocols": ["random"], "seeds": [0]},
         "probe": {"epochs": 3},
-        "adapt": {"approaches": ["baseline"], "epochs": 2},
+        "adapt": {"approaches": ["baseline"], "seeds": [0], "epochs": 2},
         "results": "results of 'mine'",
     }
     some = [n for n in voices.recordings("speech") if n.split("-")[-5] in ("02", "03") and "-01-01-0" in n]

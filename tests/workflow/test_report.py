@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 WIDTHS = {"laptop": 1366, "phone": 375}
 FIGURES = (
     *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),
+    *("probe_emotions-converged-random", "probe_emotions-converged-speaker", "transfer", "fad_pairs"),
+    *("confusion-converged-random", "confusion-converged-speaker"),
     *("leakage", "adapt", "fad"),
 )
 

@@ -20,15 +20,17 @@ FAD = {"measure_fad": 6, "gather_fad": 2, "gather_left_out": 2}
 PAIRS = {"measure_pairs": 6, "gather_pairs_left_out": 2, "correct_pairs": 2}
 PAIRS_SHOWN = {"count_nearest": 1, "plot_fad_pairs": 1}
 FAD_SHOWN = {"plot_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
-PREDICTED = {"gather_predictions": 2, "gather_tasks": 2, "evaluate": 2}
+PREDICTED = {"gather_predictions": 2, "gather_tasks": 2, "evaluate": 2, "measure_transfer": 2}
+TRANSFER_SHOWN = {"tabulate_transfer": 1, "plot_transfer": 1}
 PROBES = {"probe": 12, "gather_probe": 2} | PREDICTED
 PROBES_SHOWN = {
     **{"compare": 1, "check_claims": 1, "tabulate_probe": 1, "plot_probe_layers": 1, "plot_probe_emotions": 1},
-    **{"plot_confusion": 1},
+    **TRANSFER_SHOWN,
+    **{"plot_confusion": 1, "plot_probe_emotions_converged": 1, "plot_confusion_converged": 1},
     **{"tabulate_paper": 1, "summarise": 1},
 }
 ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2} | PREDICTED
-ADAPTED_SHOWN = {"tabulate_adapt": 1, "plot_adapt": 1, "tabulate_paper": 1}
+ADAPTED_SHOWN = TRANSFER_SHOWN | {"tabulate_adapt": 1, "plot_adapt": 1, "tabulate_paper": 1}
 SHOWN = FAD_SHOWN | PAIRS_SHOWN | PROBES_SHOWN | ADAPTED_SHOWN
 INDEXED = {"index_clips": 2, "split": 2}
 # what rests on every recording
@@ -42,7 +44,13 @@ ALL = (
     | SHOWN
 )
 # all figures have one script
-PLOTS = {f"plot_{name}": 1 for name in ("probe_layers", "probe_emotions", "confusion", "fad", "fad_pairs", "adapt")}
+PLOTS = {
+    f"plot_{name}": 1
+    for name in (
+        *("probe_layers", "probe_emotions", "probe_emotions_converged", "confusion", "confusion_converged"),
+        *("transfer", "fad", "fad_pairs", "adapt"),
+    )
+}
 
 
 class Plan:
@@ -238,6 +246,7 @@ def test_a_model_more(thin):
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
+    own |= {"measure_transfer": 1}
     assert found.jobs == {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1} | own | SHOWN | {
         "tabulate_kad": 1
     }
@@ -258,6 +267,7 @@ def test_another_revision_of_an_encoder(thin, there):
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
     own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
+    own |= {"measure_transfer": 1}
     own |= {"extract_w2v2": 4, "describe_encoder": 1}
     assert found.jobs == own | SHOWN | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})
     assert all(line.startswith("w2v2") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))

@@ -1,4 +1,4 @@
-from speechsong.evaluation import summaries
+from speechsong.evaluation import summaries, transfer
 from speechsong.logs import reporting
 from speechsong.report import tables
 
@@ -15,6 +15,7 @@ TABLES = {
         ("stage_one", "stage_two", "direct", "equal_budget", "source_after"),
         ("protocol", "source", "target"),
     ),
+    "transfer": (transfer.summary, ("within", "across"), ("approach", "fit", "protocol", "source", "over")),
     "kad": (lambda rows: rows, (), ()),
 }
 

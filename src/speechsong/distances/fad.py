@@ -185,7 +185,7 @@ def run(
 def read(
     files: dict[str, list[str]], model: str, layer: int, emotions: list[str]
 ) -> tuple[dict[str, list[list[Blocks]]], dict[str, list[int]]]:
-    """Read the moments and numbers of clips of both domains, for every emotion and, as a list of the emotions, for `all`.
+    """Read moments and clip counts of both domains, for every emotion and, as a list of the emotions, for `all`.
 
     Raises
     ------

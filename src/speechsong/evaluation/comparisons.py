@@ -105,7 +105,10 @@ def compare(predictions: pd.DataFrame) -> list[dict]:
         of_a, of_b = answers[tuple(a.values())], answers.get(tuple(b.values()))
         if of_b is None:
             continue
-        both = of_a.rename(columns={"right": "a"}).assign(b=of_b["right"])
+        # the seeds that both have
+        both = of_a.rename(columns={"right": "a"}).join(of_b["right"].rename("b"), how="inner")
+        if both.empty:
+            continue
         same = {key: a[key] if a[key] == b[key] else "" for key in SHARED}
         labels = {"family": family} | same | {"a": name(a), "b": name(b)}
         rows.append(labels | _by_speaker(both))

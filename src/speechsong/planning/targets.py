@@ -29,6 +29,21 @@ def approaches(config: dict, model: str) -> list[str]:
     return [a for a in config["adapt"]["approaches"] if a == "baseline" or not logmel]
 
 
+def seeds(config: dict, part: str, approach: str) -> list[int]:
+    """List the seeds of `split`, or those of an approach in `adapt`."""
+    chosen = config[part]["seeds"]
+    return chosen[approach] if isinstance(chosen, dict) else chosen
+
+
+def _seeds(config: dict, part: str) -> dict[str, list[int]]:
+    """List the seeds of `split` or `adapt` by what they are for: "" or, where they differ, an approach."""
+    if part == "split":
+        return {"": config[part]["seeds"]}
+    by_approach = {approach: seeds(config, part, approach) for approach in config[part]["approaches"]}
+    first, *others = by_approach.values()
+    return by_approach if any(other != first for other in others) else {"": first}
+
+
 def directions(domains: list[str]) -> dict[str, tuple[str, str | None]]:
     """Give source and target of every stage by its name; the target is None in stage one."""
     stages: dict[str, tuple[str, str | None]] = {source: (source, None) for source in domains}
@@ -42,7 +57,7 @@ def stages(config: dict, model: str) -> list[str]:
         f"{approach}/{protocol}-{seed}/{direction}"
         for approach in approaches(config, model)
         for protocol in adapt["protocols"]
-        for seed in adapt["seeds"]
+        for seed in seeds(config, "adapt", approach)
         for direction in directions(config["domains"])
     ]
 
@@ -153,15 +168,20 @@ def compares_protocols(config: dict) -> bool:
 
 def splits_in_words(config: dict, part: str) -> str:
     """Describe protocols and seeds of `split` or `adapt`."""
-    seeds = ", ".join(map(str, config[part]["seeds"]))
-    return f"{' and '.join(config[part]['protocols'])} split, seeds {seeds}"
+    named = [
+        f"seeds {', '.join(map(str, some))}{f' ({approach})' if approach else ''}"
+        for approach, some in _seeds(config, part).items()
+    ]
+    return f"{' and '.join(config[part]['protocols'])} split, {', '.join(named)}"
 
 
 def folds_left_out(config: dict) -> list[str]:
     """Say, in one line each, where the seeds of the speaker split do not test every speaker."""
     return [
-        f"`{part}`: the seeds {', '.join(map(str, config[part]['seeds']))} of the speaker split test only some "
-        "speakers; 0 to 4 test every speaker once"
+        f"`{part}`: the seeds {', '.join(map(str, some))} of the speaker split{f' for {approach}' if approach else ''} "
+        "test only some speakers; 0 to 4 test every speaker once"
         for part in ("split", "adapt")
-        if "speaker" in config[part]["protocols"] and len({seed % FOLDS for seed in config[part]["seeds"]}) < FOLDS
+        if "speaker" in config[part]["protocols"]
+        for approach, some in _seeds(config, part).items()
+        if len({seed % FOLDS for seed in some}) < FOLDS
     ]

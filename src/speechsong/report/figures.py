@@ -65,6 +65,42 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
     return figure
 
 
+def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the accuracy of probes on the domain that they were not trained on, beside that of its own probes.
+
+    Parameters
+    ----------
+    table
+        From `evaluation.transfer.transfer`. Directions are side by side, protocols and fits one below the other, and
+        encoders are lines.
+    domains
+    emotions
+        Their number gives the level of chance.
+    """
+    table = table[(table["over"] == "layer") & (table["emotion"] == "all")].sort_values("layer", kind="stable")
+    models, fits = list(table["model"].unique()), list(table["fit"].unique())
+    kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
+    figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.3 * len(kinds), sharey=True)
+    columns = {"across": "value", "across_low": "low", "across_high": "high"}
+    for row, (protocol, fit) in zip(axes, kinds, strict=True):
+        for axis, (source, target) in zip(row, (domains, domains[::-1]), strict=True):
+            alike = (table["protocol"] == protocol) & (table["fit"] == fit) & (table["source"] == source)
+            for i, model in enumerate(models):
+                panel = table[alike & (table["model"] == model)].rename(columns=columns)
+                look = style.of_model(i)
+                _line(axis, panel, model, look)
+                if len(panel) > 1:
+                    axis.plot(panel["layer"].astype(int), panel["within"], ls=":", lw=0.9, color=look["color"])
+            axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
+            axis.set_title(f"{source} to {target}, {protocol} split{f', {fit}' if len(fits) > 1 else ''}", fontsize=7)
+        row[0].set_ylabel("Accuracy (%)")
+    for axis in axes[-1]:
+        axis.set_xlabel("Layer")
+    axes[0][0].set_ylim(0, 100)
+    style.legend_below(figure, axes[0][0])
+    return figure
+
+
 def probe_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
     """Draw the recall of each emotion by layer (Fig. 2 of Sun et al. 2024).
 

@@ -40,6 +40,19 @@ def test_comparisons_pair_what_they_should(predictions):
     assert row["p"] == pytest.approx(intervals.sign_flip(by_speaker))
 
 
+def test_only_seeds_of_both_are_compared(predictions):
+    one_seed = (predictions["approach"] != "ws") | (predictions["seed"] == 0)
+    found = pd.DataFrame(comparisons.compare(predictions[one_seed]))
+    keys = {"family": "approach against approach", "model": "a", "protocol": "random"}
+    rows = pick(found, **keys)
+    assert set(rows["seed"]) == {"all", 0}
+    ws = result(predictions, model="a", approach="ws", protocol="random", source="music", target="")
+    row = pick(rows, test="sign-flip", a="a ws (music)").iloc[0]
+    assert row["answers"] == (ws["seed"] == 0).sum()
+    none = (predictions["approach"] != "ws") | (predictions["seed"] == 9)
+    assert pick(pd.DataFrame(comparisons.compare(predictions[none])), family=keys["family"]).empty
+
+
 def test_p_values_are_adjusted_within_their_family(predictions):
     found = pd.DataFrame(comparisons.compare(predictions))
     assert (found["p_adjusted"] >= found["p"]).all()

@@ -139,6 +139,24 @@ def test_leakage_shows_where_one_task_uses_both_protocols(config):
     assert targets.compares_protocols(config)
 
 
+def test_approaches_may_have_seeds_of_their_own(config):
+    config["adapt"] |= {"protocols": ["speaker"], "seeds": {"baseline": [0, 1, 2, 3, 4], "ws": [0, 1], "peft": [3]}}
+    found = [stage.split("/")[:2] for stage in targets.stages(config, "mert") if stage.endswith("/speech")]
+    assert found == [
+        *(["baseline", f"speaker-{seed}"] for seed in range(5)),
+        *(["ws", f"speaker-{seed}"] for seed in range(2)),
+        ["peft", "speaker-3"],
+    ]
+    assert targets.splits_in_words(config, "adapt") == (
+        "speaker split, seeds 0, 1, 2, 3, 4 (baseline), seeds 0, 1 (ws), seeds 3 (peft)"
+    )
+    lines = [line for line in targets.folds_left_out(config) if line.startswith("`adapt`")]
+    assert [line.split(" test")[0] for line in lines] == [
+        "`adapt`: the seeds 0, 1 of the speaker split for ws",
+        "`adapt`: the seeds 3 of the speaker split for peft",
+    ]
+
+
 @pytest.mark.parametrize(
     ("seeds", "said"), [([0, 1, 2, 3, 4], False), ([5, 1, 2, 3, 9], False), ([0, 1, 2, 3, 5], True), ([0], True)]
 )
