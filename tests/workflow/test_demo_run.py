@@ -28,8 +28,8 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
     for model in MODELS:
         probes = pd.read_csv(results / f"probe/{model}.csv")
         assert list(probes.columns) == [
-            *("model", "domain", "layer", "protocol", "seed", "accuracy", "uar", "best_epoch"),
-            *("n_train", "n_validation", "n_test", *(f"recall_{e}" for e in EMOTIONS), "validation"),
+            *("model", "domain", "layer", "fit", "protocol", "seed", "test_domain", "accuracy", "uar", "best_epoch"),
+            *("n_train", "n_validation", "n_test", *(f"recall_{e}" for e in EMOTIONS), "validation", "penalty"),
         ]
         assert len(probes) == 2 * 3 * 2 * 5
         assert probes["accuracy"].between(0, 1).all()
