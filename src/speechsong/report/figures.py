@@ -49,14 +49,14 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
     models, fits = list(table["model"].unique()), list(table["fit"].unique())
     accuracy = _by_layer(own(table), "accuracy").set_index(["test_domain", "protocol", "fit"]).sort_index()
     kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
-    figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.3 * len(kinds), sharey=True)
+    figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.4 * len(kinds), sharey=True)
     for row, (protocol, fit) in zip(axes, kinds, strict=True):
         for axis, domain in zip(row, domains, strict=True):
             panel = accuracy.loc[domain, protocol, fit].sort_values("layer")
             for i, model in enumerate(models):
                 _line(axis, panel[panel["model"] == model], model, style.of_model(i))
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
-            axis.set_title(f"{domain}, {protocol} split{f', {fit}' if len(fits) > 1 else ''}")
+            axis.set_title(f"{domain}\n{protocol} split, {fit}" if len(fits) > 1 else f"{domain}, {protocol} split")
         row[0].set_ylabel("Accuracy (%)")
     for axis in axes[-1]:
         axis.set_xlabel("Layer")
@@ -80,7 +80,7 @@ def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fi
     table = table[(table["over"] == "layer") & (table["emotion"] == "all")].sort_values("layer", kind="stable")
     models, fits = list(table["model"].unique()), list(table["fit"].unique())
     kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
-    figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.3 * len(kinds), sharey=True)
+    figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.4 * len(kinds), sharey=True)
     columns = {"across": "value", "across_low": "low", "across_high": "high"}
     for row, (protocol, fit) in zip(axes, kinds, strict=True):
         for axis, (source, target) in zip(row, (domains, domains[::-1]), strict=True):
@@ -92,7 +92,7 @@ def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fi
                 if len(panel) > 1:
                     axis.plot(panel["layer"].astype(int), panel["within"], ls=":", lw=0.9, color=look["color"])
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
-            axis.set_title(f"{source} to {target}, {protocol} split{f', {fit}' if len(fits) > 1 else ''}", fontsize=7)
+            axis.set_title(f"{source} to {target}\n{protocol} split{f', {fit}' if len(fits) > 1 else ''}")
         row[0].set_ylabel("Accuracy (%)")
     for axis in axes[-1]:
         axis.set_xlabel("Layer")

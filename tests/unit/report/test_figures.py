@@ -343,6 +343,72 @@ def test_an_emotion_looks_alike_in_both_figures():
         assert looks[0][emotion] == looks[1][emotion]
 
 
+def both_fits() -> pd.DataFrame:
+    table = probes(2, 2)
+    return pd.concat([table, table.assign(fit="converged", value=table["value"] / 2)], ignore_index=True)
+
+
+def test_each_fit_has_its_panels():
+    table = both_fits()
+    drawn = {axis.get_title(): axis for axis in panels(figures.probe_layers(table, DOMAINS, EMOTIONS))}
+    assert len(drawn) == 2 * 2 * 2
+    for fit in ("paper", "converged"):
+        rows = of(table, model="w2v2", test_domain="music", protocol="speaker", metric="accuracy", fit=fit)
+        (_, y) = lines(drawn[f"music\nspeaker split, {fit}"])["w2v2"]
+        np.testing.assert_allclose(y, rows["value"])
+
+
+def transfers() -> pd.DataFrame:
+    """Make rows of `transfer.transfer`."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for model, fit, protocol, (source, target) in itertools.product(
+        ("w2v2", "mert"), ("paper", "converged"), ("random", "speaker"), (DOMAINS, DOMAINS[::-1])
+    ):
+        for over, layer, emotion in [
+            *(("layer", k, e) for k in range(3) for e in ("all", "sad")),
+            ("mean", None, "all"),
+        ]:
+            across = rng.uniform(20, 50)
+            rows.append(
+                {"model": model, "approach": "probe", "fit": fit, "protocol": protocol, "source": source}
+                | {"target": target, "over": over, "layer": layer, "emotion": emotion}
+                | {"within": rng.uniform(50, 90), "across": across, "across_low": across - 5, "across_high": across + 4}
+            )
+    return pd.DataFrame(rows).astype({"layer": "Int64"})
+
+
+def test_transfer():
+    table = transfers()
+    figure = figures.transfer(table.sample(frac=1, random_state=0).sort_values("model"), DOMAINS, EMOTIONS)
+    drawn = {axis.get_title(): axis for axis in panels(figure)}
+    assert len(drawn) == 2 * 2 * 2
+    axis = drawn["music to speech\nspeaker split, converged"]
+    keys = {"source": "music", "protocol": "speaker", "fit": "converged", "over": "layer", "emotion": "all"}
+    for model, (x, y) in lines(axis).items():
+        rows = pick(table, model=model, **keys)
+        assert x == [0, 1, 2]
+        np.testing.assert_allclose(y, rows["across"])
+        dotted = [line for line in axis.get_lines() if len(line.get_xdata()) == 3 and line.get_linestyle() == ":"]
+        assert any(np.allclose(line.get_ydata(), rows["within"]) for line in dotted)
+    assert sorted(legend(figure)) == ["mert", "w2v2"]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.probe_layers(both_fits(), DOMAINS, EMOTIONS),
+        lambda: figures.transfer(transfers(), DOMAINS, EMOTIONS),
+    ],
+    ids=["layers", "transfer"],
+)
+def test_titles_do_not_run_into_each_other(draw):
+    figure = draw()
+    figure.canvas.draw()
+    boxes = [axis.title.get_window_extent() for axis in figure.axes]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
 def test_nothing_is_cut_off_or_drawn_over(tmp_path):
     # the legend lies below the panels
     figure = figures.probe_emotions(probes(3, 1), DOMAINS, EMOTIONS)
@@ -451,6 +517,7 @@ def test_a_baseline_whose_error_is_unknown_or_large_is_still_seen(tmp_path, erro
         ("probe_layers", probes(3, 2), {}),
         ("probe_emotions", probes(1, 2), {"protocol": "speaker"}),
         ("confusion", confusions(), {"protocol": "speaker"}),
+        ("transfer", transfers(), {}),
         ("adapt", two_stages(3, 2), {}),
         ("leakage", leakages(), {}),
         ("fad", distances(2), {}),
