@@ -198,7 +198,7 @@ def write_run(folder: Path, rng: np.random.Generator, layers: int, speakers: int
         for domain, layer in itertools.product(DOMAINS, range(layers)):
             rows = []
             for fit, (protocol, seed) in itertools.product(("paper", "converged"), protocols):
-                labels = {"model": model, "domain": domain, "layer": f"{layer:02d}", "fit": fit}
+                labels: dict = {"model": model, "domain": domain, "layer": f"{layer:02d}", "fit": fit}
                 labels |= {"protocol": protocol, "seed": seed}
                 chosen = {"validation": rng.random(), "best_epoch": int(rng.integers(1, 501))}
                 for tested_on in DOMAINS:

@@ -16,6 +16,7 @@ import pandas as pd
 from speechsong import __version__, files
 from speechsong.evaluation.claims_rows import MISSING
 from speechsong.report import tables
+from speechsong.report.findings import findings
 
 LONG = 24  # rows; a longer table is folded
 WIDE = 28  # characters; lines break in a column with longer text
@@ -124,7 +125,13 @@ def page(title: str, facts: dict[str, str], entries: list[Entry], notice: str, t
         keep_trailing_newline=True,
     )
     return environment.from_string(template).render(
-        version=__version__, title=title, facts=facts, sections=_sections(entries), notice=notice, style=style
+        version=__version__,
+        title=title,
+        facts=facts,
+        findings=_findings(entries),
+        sections=_sections(entries),
+        notice=notice,
+        style=style,
     )
 
 
@@ -143,6 +150,13 @@ def corpora_facts(clips: dict[str, str]) -> dict[str, str]:
         length = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
         facts[domain] = f"{len(table):,} recordings of {table['speaker'].nunique():,} speakers, {length}"
     return facts
+
+
+def _findings(entries: list[Entry]) -> list[tuple[str, int]]:
+    """List what the run shows, each sentence with the number of the section of its table, from 0."""
+    places = {Path(entry.paths[0]).stem: i for i, entry in enumerate(entries) if Path(entry.paths[0]).suffix == ".csv"}
+    by_name = {name: tables.read(entries[i].paths) for name, i in places.items()}
+    return [(sentence, places[name]) for sentence, name in findings(by_name)]
 
 
 def _sections(entries: list[Entry]) -> list[Section]:

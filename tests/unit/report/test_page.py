@@ -229,3 +229,16 @@ def test_the_same_bytes_twice(tmp_path):
     for name in ("a", "b"):
         pages.write(tmp_path / f"{name}.html", "t", {}, [entry], "", TEMPLATE, STYLE)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_the_page_opens_with_what_the_run_shows(tmp_path):
+    row = {"domain": "speech", "protocol": "speaker", "fit": "converged", "model": "<b>", "selected": 81.0}
+    files.write_rows(tmp_path / "probe.csv", [row | {"selected_low": 77.0, "selected_high": 84.0}])
+    files.write_rows(tmp_path / "other.csv", [{"x": 1}])
+    entries = [pages.Entry(name, "", [str(tmp_path / f"{name}.csv")]) for name in ("other", "probe")]
+    text = pages.page("t", {}, entries, "", TEMPLATE, STYLE)
+    page = Page(text)
+    assert "With new speakers, <b> recognises emotions in speech with an accuracy of 81.0 % [77.0, 84.0]." in page.text
+    assert page.text.index("What this run shows") < page.text.index("Table 1")
+    assert '84.0]. <a href="#summary-1">Table 2</a>' in text
+    assert "What this run shows" not in pages.page("t", {}, entries[:1], "", TEMPLATE, STYLE)
