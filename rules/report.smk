@@ -22,6 +22,9 @@ FIGURES = {
         METRICS,
     ),
     "confusion-converged": ("Confusion of emotions, converged probes, {protocol} split", "Probes", CONFUSION),
+    "paper_layers": ("Accuracy by layer, as the paper draws it", "The paper", METRICS),
+    "paper_emotions": ("Recall of each emotion, as the paper draws it", "The paper", METRICS),
+    "paper_fad": ("Fréchet audio distance, as the paper draws it", "The paper", rules.rank_fad.output.csv),
     "transfer": ("Transfer without training, by layer", "Transfer", every("<results>/transfer/{model}.csv")),
     "leakage": ("Speaker leakage", "Leakage", rules.tabulate_leakage.output.csv),
     "adapt": ("Two-stage adaptation", "Adaptation", rules.tabulate_adapt.output.csv),
@@ -39,6 +42,8 @@ WHERE = {
     for name in FIGURES
     if name.startswith(("probe_emotions", "confusion"))
 }
+# the paper has one split and one fit
+WHERE |= dict.fromkeys(["paper_layers", "paper_emotions"], {"protocol": "random", "fit": "paper"})
 
 for figure, (title, category, tables) in FIGURES.items():
 
@@ -70,13 +75,17 @@ for figure, (title, category, tables) in FIGURES.items():
             "../workflow/scripts/plot.py"
 
 
+# the paper has only the random split, and its own fit
+if "random" not in PROTOCOLS or "paper" not in FITS:
+    del ENTRIES["paper_layers"], ENTRIES["paper_emotions"]
+
 # leakage compares the two protocols, so it needs both
 if not targets.compares_protocols(config):
     del ENTRIES["leakage"], ENTRIES["leakage_table"]
 
 # the report shows them in this order
 ORDER = ["claims", "paper", "probe_table", "probe_layers"]
-ORDER += [name for name in WHERE if WHERE[name]["fit"] in FITS]
+ORDER += [name for name in WHERE if WHERE[name]["fit"] in FITS and not name.startswith("paper_")]
 ORDER += [
     "transfer",
     "transfer_table",
@@ -88,7 +97,7 @@ ORDER += [
     "fad",
     "fad_table",
 ]
-ORDER += ["fad_pairs", "fad_pairs_table", "kad"]
+ORDER += ["fad_pairs", "fad_pairs_table", "kad", "paper_layers", "paper_emotions", "paper_fad"]
 SHOWN = [ENTRIES[name] for name in ORDER if name in ENTRIES]
 
 

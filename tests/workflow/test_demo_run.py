@@ -15,7 +15,7 @@ EMOTIONS = ("calm", "happy", "angry")
 FIGURES = (
     *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),
     *("probe_emotions-converged-random", "probe_emotions-converged-speaker", "transfer", "fad_pairs"),
-    *("confusion-converged-random", "confusion-converged-speaker"),
+    *("confusion-converged-random", "confusion-converged-speaker", "paper_layers", "paper_emotions", "paper_fad"),
     *("fad", "adapt", "leakage"),
 )
 TABLES = ("probe", "transfer", "adapt", "leakage", "comparisons", "fad", "fad_pairs", "kad", "paper", "claims")

@@ -174,6 +174,7 @@ OF_THIN = {
     *("tabulate_probe", "tabulate_adapt", "tabulate_paper", "tabulate_kad"),
     *("plot_probe_layers", "plot_probe_emotions", "plot_confusion", "plot_fad", "plot_adapt", "summarise"),
     *("plot_probe_emotions_converged", "plot_confusion_converged"),
+    *("plot_paper_layers", "plot_paper_emotions", "plot_paper_fad"),
     *("measure_transfer", "tabulate_transfer", "plot_transfer", "describe_encoder"),
     *("measure_pairs", "gather_pairs_left_out", "correct_pairs", "count_nearest", "plot_fad_pairs"),
 }

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 FAD = {"measure_fad": 6, "gather_fad": 2, "gather_left_out": 2}
 PAIRS = {"measure_pairs": 6, "gather_pairs_left_out": 2, "correct_pairs": 2}
 PAIRS_SHOWN = {"count_nearest": 1, "plot_fad_pairs": 1}
-FAD_SHOWN = {"plot_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
+FAD_SHOWN = {"plot_fad": 1, "plot_paper_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
 PREDICTED = {"gather_predictions": 2, "gather_tasks": 2, "evaluate": 2, "measure_transfer": 2}
 TRANSFER_SHOWN = {"tabulate_transfer": 1, "plot_transfer": 1}
 PROBES = {"probe": 12, "gather_probe": 2} | PREDICTED
@@ -27,6 +27,7 @@ PROBES_SHOWN = {
     **{"compare": 1, "check_claims": 1, "tabulate_probe": 1, "plot_probe_layers": 1, "plot_probe_emotions": 1},
     **TRANSFER_SHOWN,
     **{"plot_confusion": 1, "plot_probe_emotions_converged": 1, "plot_confusion_converged": 1},
+    **{"plot_paper_layers": 1, "plot_paper_emotions": 1},
     **{"tabulate_paper": 1, "summarise": 1},
 }
 ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2} | PREDICTED
@@ -48,7 +49,7 @@ PLOTS = {
     f"plot_{name}": 1
     for name in (
         *("probe_layers", "probe_emotions", "probe_emotions_converged", "confusion", "confusion_converged"),
-        *("transfer", "fad", "fad_pairs", "adapt"),
+        *("transfer", "fad", "fad_pairs", "adapt", "paper_layers", "paper_emotions", "paper_fad"),
     )
 }
 
@@ -327,7 +328,7 @@ def test_a_recording_more_of_an_emotion_that_the_run_leaves_out(thin):
     ("lost", "jobs"),
     [
         ("figures/fad.png", {"plot_fad": 1, "summarise": 1}),
-        ("tables/fad.tex", {"rank_fad": 1, "plot_fad": 1, "summarise": 1}),
+        ("tables/fad.tex", {"rank_fad": 1, "plot_fad": 1, "plot_paper_fad": 1, "summarise": 1}),
         ("kad/mert.csv", {"measure_kad": 1, "tabulate_kad": 1, "summarise": 1}),
         ("summary.html", {"summarise": 1}),
     ],

@@ -68,16 +68,18 @@ def beside(probes: pd.DataFrame, adapted: pd.DataFrame, domains: list[str] | Non
     speech, music = domains or ("speech", "music")
     if domains is None:
         probes, adapted = probes[:0], adapted[:0]
-    alike = (probes["protocol"] == "random") & (probes["fit"] == "paper") & (probes["domain"] == speech)
-    probes = probes[alike].set_index("model")
+    probes = probes[(probes["protocol"] == "random") & (probes["fit"] == "paper")].set_index(["domain", "model"])
     adapted = adapted[adapted["protocol"] == "random"].set_index(["approach", "model", "source", "target"])
     rows = []
-    for encoder, ((best, best_layer), (worst, worst_layer), mean) in TABLE_1.items():
-        labels = {"table": "I", "encoder": encoder, "approach": "probe"}
-        ours = probes.loc[encoder] if encoder in probes.index else None
-        rows.append(labels | _row("best layer", best, ours, "best", best_layer))
-        rows.append(labels | _row("worst layer", worst, ours, "worst", worst_layer))
-        rows.append(labels | _row("mean of layers", mean, ours, "mean"))
+    # our copy of the paper lacks the numbers of its Table II
+    missing = dict.fromkeys(TABLE_1, ((None, None), (None, None), None))
+    for table, domain, printed in (("I", speech, TABLE_1), ("II", music, missing)):
+        for encoder, ((best, best_layer), (worst, worst_layer), mean) in printed.items():
+            labels = {"table": table, "encoder": encoder, "approach": "probe"}
+            ours = probes.loc[(domain, encoder)] if (domain, encoder) in probes.index else None
+            rows.append(labels | _row("best layer", best, ours, "best", best_layer))
+            rows.append(labels | _row("worst layer", worst, ours, "worst", worst_layer))
+            rows.append(labels | _row("mean of layers", mean, ours, "mean"))
     for (approach, encoder), directions in TABLE_3.items():
         labels = {"table": "III", "encoder": encoder, "approach": approach}
         for (source, target), (one, two) in zip(((speech, music), (music, speech)), directions, strict=True):
@@ -108,7 +110,7 @@ def _row(what: str, paper: float | None, ours: pd.Series | None, column: str, pa
         "ours": value,
         "ours_low": low,
         "ours_high": high,
-        "layer": None if ours is None or paper_layer is None else ours[f"{column}_layer"],
+        "layer": None if ours is None or column not in ("best", "worst") else ours[f"{column}_layer"],
         "difference": difference,
         "files": difference / 100 * CLIPS,
         "inside": inside,

@@ -65,6 +65,90 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
     return figure
 
 
+def paper_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the accuracy of probes by layer as Fig. 1 of Sun et al. (2024): both domains in one panel per encoder.
+
+    Parameters
+    ----------
+    table
+        Rows of `evaluation.scores.measure` on probes, of one protocol and fit.
+    domains
+    emotions
+        Their number gives the level of chance.
+    """
+    models = list(table["model"].unique())
+    accuracy = _by_layer(own(table), "accuracy")
+    figure, axes = _layer_panels(1, len(models), 1.9, width=0.4 + 1.6 * len(models), sharey=True)
+    for axis, model in zip(axes[0], models, strict=True):
+        for i, domain in enumerate(domains):
+            panel = accuracy[(accuracy["model"] == model) & (accuracy["test_domain"] == domain)]
+            _line(axis, panel, domain, style.of_model(i))
+        axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
+        axis.set_title(model)
+        axis.set_xlabel("Layer")
+    axes[0][0].set_ylabel("Accuracy (%)")
+    axes[0][0].set_ylim(0, 100)
+    style.legend_below(figure, axes[0][0])
+    return figure
+
+
+def paper_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the recall of each emotion by layer as Fig. 2 of Sun et al. (2024): encoders are side by side.
+
+    Parameters
+    ----------
+    table
+        Rows of `evaluation.scores.measure` on probes, of one protocol and fit. Domains are one below the other, and
+        emotions are lines.
+    domains
+    emotions
+    """
+    table = own(table)
+    models = list(table["model"].unique())
+    figure, axes = _layer_panels(len(domains), len(models), 3.4, width=0.4 + 1.6 * len(models), sharey=True)
+    for row, domain in zip(axes, domains, strict=True):
+        for axis, model in zip(row, models, strict=True):
+            panel = table[(table["model"] == model) & (table["test_domain"] == domain)]
+            for emotion in emotions:
+                _line(axis, _by_layer(panel, f"recall_{emotion}"), emotion, style.of_emotion(emotion, emotions))
+            axis.set_title(f"{model}, {domain}")
+        row[0].set_ylabel("Recall (%)")
+    for axis in axes[-1]:
+        axis.set_xlabel("Layer")
+    axes[0][0].set_ylim(-2, 102)
+    style.legend_below(figure, axes[0][0])
+    return figure
+
+
+def paper_fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the plain FAD by layer and emotion as Fig. 3 of Sun et al. (2024): a linear axis, encoders side by side.
+
+    Parameters
+    ----------
+    table
+        Rows of `distances.ranking.table`. The plain FAD has no interval, so none is drawn.
+    domains
+        Named in the title.
+    emotions
+        Each is a line, and so are all together.
+    """
+    table = table[table["over"] == "layer"].sort_values("layer", kind="stable")
+    table = table.assign(value=table["fad"], low=table["fad"], high=table["fad"])
+    models = list(table["model"].unique())
+    figure, axes = _layer_panels(1, len(models), 2.0, width=0.4 + 1.6 * len(models))
+    for axis, model in zip(axes[0], models, strict=True):
+        panel = table[table["model"] == model]
+        for emotion in [*emotions, "all"]:
+            _line(axis, panel[panel["emotion"] == emotion], emotion, style.of_emotion(emotion, emotions))
+        axis.set_title(model)
+        axis.set_xlabel("Layer")
+        axis.set_ylim(bottom=0)
+    axes[0][0].set_ylabel("FAD (squared units)")
+    figure.suptitle(f"{domains[0]} to {domains[1]}", fontsize=8)
+    style.legend_below(figure, axes[0][0])
+    return figure
+
+
 def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
     """Draw the accuracy of probes on the domain that they were not trained on, beside that of its own probes.
 
@@ -300,9 +384,11 @@ def _panels(rows: int, columns: int, size: tuple[float, float], **options: objec
     return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **options)
 
 
-def _layer_panels(rows: int, columns: int, height: float, **options: object) -> tuple[Figure, np.ndarray]:
+def _layer_panels(
+    rows: int, columns: int, height: float, width: float = style.COLUMN, **options: object
+) -> tuple[Figure, np.ndarray]:
     """Make panels with layers on the horizontal axis."""
-    figure, axes = _panels(rows, columns, (style.COLUMN, height), sharex="col", **options)
+    figure, axes = _panels(rows, columns, (width, height), sharex="col", **options)
     for axis in axes.flat:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=3))
     return figure, axes

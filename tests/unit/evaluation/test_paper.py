@@ -46,7 +46,7 @@ def tables(models: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_ours_stand_beside_the_papers():
     found = paper.beside(*tables(["w2v2", "mine"]), ["talk", "sung"])
-    assert len(found) == 9 + 36
+    assert len(found) == 9 + 9 + 36
     one = found[(found["table"] == "I") & (found["encoder"] == "w2v2")].set_index("what")
     row = one.loc["best layer"]
     assert (row["paper"], row["paper_layer"], row["ours"], row["layer"]) == (79.80, 5, 45, 5)
@@ -55,6 +55,9 @@ def test_ours_stand_beside_the_papers():
     assert (row["inside"], one.loc["worst layer", "inside"]) == ("no", "yes")  # 42 to 75 and 43 to 76
     assert one.loc["mean of layers", "ours"] == 47
     assert one.loc["mean of layers", ["paper_layer", "layer"]].isna().all()
+    two = found[(found["table"] == "II") & (found["encoder"] == "w2v2")].set_index("what")
+    assert list(two["ours"]) == [40, 41, 42] and list(two["layer"].dropna()) == [5, 12]
+    assert two["paper"].isna().all() and set(two["note"]) == {"not legible"}
     three = found[(found["table"] == "III") & (found["encoder"] == "w2v2") & (found["approach"] == "ws")].set_index(
         "what"
     )
@@ -68,6 +71,8 @@ def test_ours_stand_beside_the_papers():
 def test_what_is_not_in_the_run_or_not_legible_has_no_number(models, domains):
     found = paper.beside(*tables(models), domains)
     assert found["ours"].isna().all() and set(found["inside"]) == {""}
-    assert list(found[found["note"] == "not legible"]["encoder"]) == ["hubert", "hubert"]
+    lost = found[found["note"] == "not legible"]
+    assert list(lost[lost["table"] == "III"]["encoder"]) == ["hubert", "hubert"]
+    assert len(lost[lost["table"] == "II"]) == 9 and not (lost["table"] == "I").any()
     misprints = found[found["note"].str.contains("misprint")]
     assert sorted(misprints["paper"]) == [61.85, 72.77]

@@ -343,6 +343,33 @@ def test_an_emotion_looks_alike_in_both_figures():
         assert looks[0][emotion] == looks[1][emotion]
 
 
+@pytest.mark.parametrize("models", [1, 3])
+def test_the_papers_figures(models):
+    table = probes(models, 1)
+    for axis, model in zip(
+        panels(figures.paper_layers(table, DOMAINS, EMOTIONS)), table["model"].unique(), strict=True
+    ):
+        assert axis.get_title() == model
+        for domain, (x, y) in lines(axis).items():
+            rows = of(table, model=model, test_domain=domain, metric="accuracy")
+            assert x == [0, 1, 2, 3]
+            np.testing.assert_allclose(y, rows["value"])
+    figure = figures.paper_emotions(table, DOMAINS, EMOTIONS)
+    assert [axis.get_title() for axis in panels(figure)] == [
+        f"{m}, {d}" for d in DOMAINS for m in table["model"].unique()
+    ]
+    (_, y) = lines(panels(figure)[-1])["sad"]
+    last = table["model"].unique()[-1]
+    np.testing.assert_allclose(y, of(table, model=last, test_domain="music", metric="recall_sad")["value"])
+    fads = distances(models).assign(fad=lambda t: 2 * t["fad_corrected"])
+    figure = figures.paper_fad(fads.sample(frac=1, random_state=0), DOMAINS, EMOTIONS)
+    for axis in panels(figure):
+        assert axis.get_yscale() == "linear"
+        for emotion, (_, y) in lines(axis).items():
+            rows = pick(fads, model=axis.get_title(), over="layer", emotion=emotion)
+            np.testing.assert_allclose(y, rows["fad"])
+
+
 def both_fits() -> pd.DataFrame:
     table = probes(2, 2)
     return pd.concat([table, table.assign(fit="converged", value=table["value"] / 2)], ignore_index=True)
