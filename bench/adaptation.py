@@ -235,6 +235,7 @@ def _stage(folder, approach, seed, source, target, split, files_of, epochs) -> N
     base = folder / approach / str(seed)
     params = {
         **{"model": "bench", "approach": approach, "protocol": "random", "seed": seed, "source": source},
+        "tested": list(dict.fromkeys([target or source, *([source] if target else files_of)])),
         **{"target": target, "emotions": EMOTIONS, "layers": list(range(1, 13)), "adapters": {}},
         "encoder": {"checkpoint": "bench", "layers": 12, "window_seconds": 30},
         "training": {"epochs": epochs, "learning_rate": 1e-3, "weight_decay": 0.01, "batch_size": 32},

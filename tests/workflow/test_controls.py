@@ -66,13 +66,13 @@ def test_probes_distances_and_their_summary(controls):
     for model, layers in (("tiny-random", [0, 1, 2]), ("logmel", [0])):
         probes = pd.read_csv(controls.results / f"probe/{model}.csv")
         assert sorted(probes["layer"].unique()) == layers
-        assert len(probes) == 2 * len(layers)
+        assert len(probes) == 2 * len(layers) * 2 * 2  # domains, fits, tested domains
         distances = pd.read_csv(controls.results / f"fad/{model}.csv")
         assert sorted(distances["layer"].unique()) == layers
         assert (distances[["fad", "std_error"]] > 0).all(axis=None)
     table = pd.read_csv(controls.results / "tables/probe.csv")
     rows = table[table["model"] == "logmel"]
-    assert len(rows) == 2
+    assert len(rows) == 2 * 2
     assert (rows[["best_layer", "worst_layer"]] == 0).all(axis=None)
     # the voices differ in their spectra: better than a guess between two
     assert (rows["best"] > 60).any()
@@ -83,7 +83,7 @@ def test_probes_distances_and_their_summary(controls):
 def test_adaptation(controls):
     table = pd.read_csv(controls.results / "adapt/logmel.csv")
     assert set(table["approach"]) == {"baseline"}
-    assert len(table) == 8
+    assert len(table) == 10
     for place, control, layers in (("logmel/baseline", "log-mel", [0]), ("tiny-random/peft", "random", [1, 2])):
         path = controls.results / f"checkpoints/{place}/random-0/speech-music.json"
         described = json.loads(path.read_text())
