@@ -47,12 +47,13 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
         Their number gives the chance level.
     """
     models, fits = list(table["model"].unique()), list(table["fit"].unique())
-    accuracy = _by_layer(own(table), "accuracy").set_index(["test_domain", "protocol", "fit"]).sort_index()
+    accuracy = _by_layer(own(table), "accuracy")
     kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
     figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.4 * len(kinds), sharey=True)
     for row, (protocol, fit) in zip(axes, kinds, strict=True):
         for axis, domain in zip(row, domains, strict=True):
-            panel = accuracy.loc[domain, protocol, fit].sort_values("layer")
+            alike = (accuracy["protocol"] == protocol) & (accuracy["fit"] == fit)
+            panel = accuracy[alike & (accuracy["test_domain"] == domain)]
             for i, model in enumerate(models):
                 _line(axis, panel[panel["model"] == model], model, style.of_model(i))
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")

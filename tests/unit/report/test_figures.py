@@ -385,6 +385,12 @@ def test_each_fit_has_its_panels():
         np.testing.assert_allclose(y, rows["value"])
 
 
+def test_one_model_of_one_state_alone():
+    # log-mel by itself: one row in each panel
+    (_, y) = next(iter(lines(panels(figures.probe_layers(probes(1, 1, layers=1), DOMAINS, EMOTIONS))[0]).values()))
+    assert len(set(y)) == 1
+
+
 def transfers() -> pd.DataFrame:
     """Make rows of `transfer.transfer`."""
     rng = np.random.default_rng(5)
