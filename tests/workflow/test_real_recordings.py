@@ -42,6 +42,7 @@ def test_who_sang_nothing_is_left_out_and_named(real):
 
 def test_calm_and_angry_are_told_apart(real):
     probes = pd.read_csv(real.folder / "results/probe/whisper.csv")
+    probes = probes[probes["test_domain"] == probes["domain"]]
     by_layer = probes[probes["layer"] > 0].groupby(["domain", "protocol", "layer"])["accuracy"].mean()
     assert (by_layer > 0.85).all(), by_layer
 
