@@ -36,7 +36,7 @@ rule adapt_pooled:
 rule adapt_peft:
     input:
         unpack(stage(targets.stage_files)),
-        recordings=lambda wildcards: fetched(*DOMAINS),
+        recordings=lambda wildcards: fetched(*stage(targets.stage_params)(wildcards)["tested"]),
         encoder=lambda wildcards: SOURCES[wildcards.model].files,
     output:
         checkpoint="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.safetensors",

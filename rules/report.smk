@@ -75,29 +75,20 @@ for figure, (title, category, tables) in FIGURES.items():
             "../workflow/scripts/plot.py"
 
 
-# the paper has only the random split, and its own fit
-if "random" not in PROTOCOLS or "paper" not in FITS:
-    del ENTRIES["paper_layers"], ENTRIES["paper_emotions"]
+# a figure needs the fit and the split that it draws
+for name, where in WHERE.items():
+    if where["fit"] not in FITS or where.get("protocol", PROTOCOLS[0]) not in PROTOCOLS:
+        del ENTRIES[name]
 
 # leakage compares the two protocols, so it needs both
 if not targets.compares_protocols(config):
     del ENTRIES["leakage"], ENTRIES["leakage_table"]
 
 # the report shows them in this order
-ORDER = ["claims", "paper", "probe_table", "probe_layers"]
-ORDER += [name for name in WHERE if WHERE[name]["fit"] in FITS and not name.startswith("paper_")]
-ORDER += [
-    "transfer",
-    "transfer_table",
-    "leakage",
-    "leakage_table",
-    "adapt_table",
-    "adapt",
-    "comparisons",
-    "fad",
-    "fad_table",
-]
-ORDER += ["fad_pairs", "fad_pairs_table", "kad", "paper_layers", "paper_emotions", "paper_fad"]
+ORDER = ["claims", "paper", "probe_table", "probe_layers", "probe_emotions", "confusion"]
+ORDER += ["probe_emotions-converged", "confusion-converged", "transfer", "transfer_table", "leakage"]
+ORDER += ["leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table", "fad_pairs"]
+ORDER += ["fad_pairs_table", "kad", "paper_layers", "paper_emotions", "paper_fad"]
 SHOWN = [ENTRIES[name] for name in ORDER if name in ENTRIES]
 
 
@@ -138,7 +129,7 @@ rule figures:
         [
             expand(f"<results>/{STEMS[name]}.{suffix}", protocol=PROTOCOLS)
             for name in FIGURES
-            if name in ORDER and name in ENTRIES
+            if name in ENTRIES
             for suffix in ("png", "pdf", "svg")
         ],
     localrule: True

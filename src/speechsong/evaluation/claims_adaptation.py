@@ -14,6 +14,7 @@ import pandas as pd
 from speechsong.evaluation.claims_rows import NAMES, PAPER, Claim, Encoder, both_claimed, everyone, of_family, of_role
 from speechsong.evaluation.estimates import Estimate, difference, mean, number, smallest, tally
 from speechsong.evaluation.paper import CLIPS
+from speechsong.evaluation.predictions import own
 
 TIE = -100 / CLIPS / 2
 APPROACHES = ("baseline", "ws", "peft")
@@ -33,8 +34,7 @@ def adapted(predictions: pd.DataFrame) -> Adapted:
         From `predictions.read`.
     """
     stages = predictions[predictions["approach"].isin(APPROACHES) & (predictions["protocol"] == "random")]
-    last = stages["target"].where(stages["target"] != "", stages["source"])
-    counted = tally(stages[stages["test_domain"] == last], ["model", "approach", "source", "target"])
+    counted = tally(own(stages), ["model", "approach", "source", "target"])
     found = {key: counted.accuracy([key]) for key in counted.counts}
     return {key: estimate for key, estimate in found.items() if estimate}
 

@@ -33,6 +33,7 @@ from speechsong.evaluation.estimates import (
     smallest,
     tally,
 )
+from speechsong.evaluation.predictions import own
 
 # what counts as a fall, or as a gap, in points: 10 clips of the paper's 203
 LARGE = 5.0
@@ -97,8 +98,7 @@ def probes(predictions: pd.DataFrame, sides: list[str] | None) -> list[Probes]:
         One with the fit `paper` if there are no probes.
     """
     kept = (predictions["approach"] == "probe") & (predictions["protocol"] == "random")
-    kept &= predictions["layer"].notna() & (predictions["test_domain"] == predictions["source"])
-    answers = predictions[kept]
+    answers = own(predictions[kept & predictions["layer"].notna()])
     both = (sides[0], sides[1]) if sides else None
     return [
         Probes(fit, tally(answers[answers["fit"] == fit], ["model", "test_domain", "layer"]), both)

@@ -16,8 +16,7 @@ from scipy.optimize import minimize
 
 from speechsong import metrics
 from speechsong.embeddings.features import Split
-from speechsong.errors import UserError
-from speechsong.probes.train import Result
+from speechsong.probes.train import Result, check_finite
 
 # from constant answers to nearly separated training parts; the largest comes first
 PENALTIES = tuple(10.0 ** (-k / 2) for k in range(-2, 9))
@@ -50,9 +49,9 @@ def train(features: np.ndarray, labels: np.ndarray, classes: int, splits: list[S
     UserError
         If a feature is not finite.
     """
-    if not np.isfinite(features).all():
-        raise UserError("features hold values that are not finite; delete the embedding file and run again")
-    return [_train(features.astype(np.float64), labels, classes, split) for split in splits]
+    check_finite(features)
+    exact = features.astype(np.float64)
+    return [_train(exact, labels, classes, split) for split in splits]
 
 
 def _train(features: np.ndarray, labels: np.ndarray, classes: int, split: Split) -> Result:

@@ -65,6 +65,12 @@ def start(width: int, classes: int, rng: np.random.Generator) -> tuple[np.ndarra
     return weight, rng.uniform(-bound, bound, classes).astype(np.float32)
 
 
+def check_finite(features: np.ndarray) -> None:
+    """Refuse features that hold NaN or infinities."""
+    if not np.isfinite(features).all():
+        raise UserError("features hold values that are not finite; delete the embedding file and run again")
+
+
 def train(
     features: np.ndarray, labels: np.ndarray, classes: int, splits: list[Split], settings: Settings
 ) -> list[Result]:
@@ -93,8 +99,7 @@ def train(
     UserError
         If a feature is not finite, or the weights diverge.
     """
-    if not np.isfinite(features).all():
-        raise UserError("features hold values that are not finite; delete the embedding file and run again")
+    check_finite(features)
     # Longest training part first: towards the end of an epoch, when some probes have no batch left, the others are the
     # first k, so one slice of the stacked weights can be updated in place.
     order = sorted(range(len(splits)), key=lambda p: -len(splits[p].train))

@@ -58,12 +58,7 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
                 _line(axis, panel[panel["model"] == model], model, style.of_model(i))
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
             axis.set_title(f"{domain}\n{protocol} split, {fit}" if len(fits) > 1 else f"{domain}, {protocol} split")
-        row[0].set_ylabel("Accuracy (%)")
-    for axis in axes[-1]:
-        axis.set_xlabel("Layer")
-    axes[0][0].set_ylim(0, 100)
-    style.legend_below(figure, axes[0][0])
-    return figure
+    return _finish(figure, axes, "Accuracy (%)", (0, 100))
 
 
 def paper_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -86,11 +81,7 @@ def paper_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
             _line(axis, panel, domain, style.of_model(i))
         axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
         axis.set_title(model)
-        axis.set_xlabel("Layer")
-    axes[0][0].set_ylabel("Accuracy (%)")
-    axes[0][0].set_ylim(0, 100)
-    style.legend_below(figure, axes[0][0])
-    return figure
+    return _finish(figure, axes, "Accuracy (%)", (0, 100))
 
 
 def paper_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -113,12 +104,7 @@ def paper_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str])
             for emotion in emotions:
                 _line(axis, _by_layer(panel, f"recall_{emotion}"), emotion, style.of_emotion(emotion, emotions))
             axis.set_title(f"{model}, {domain}")
-        row[0].set_ylabel("Recall (%)")
-    for axis in axes[-1]:
-        axis.set_xlabel("Layer")
-    axes[0][0].set_ylim(-2, 102)
-    style.legend_below(figure, axes[0][0])
-    return figure
+    return _finish(figure, axes, "Recall (%)", (-2, 102))
 
 
 def paper_fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -178,12 +164,7 @@ def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fi
                     axis.plot(panel["layer"].astype(int), panel["within"], ls=":", lw=0.9, color=look["color"])
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
             axis.set_title(f"{source} to {target}\n{protocol} split{f', {fit}' if len(fits) > 1 else ''}")
-        row[0].set_ylabel("Accuracy (%)")
-    for axis in axes[-1]:
-        axis.set_xlabel("Layer")
-    axes[0][0].set_ylim(0, 100)
-    style.legend_below(figure, axes[0][0])
-    return figure
+    return _finish(figure, axes, "Accuracy (%)", (0, 100))
 
 
 def probe_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -207,12 +188,7 @@ def probe_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str])
                 recall = _by_layer(panel, f"recall_{emotion}")
                 _line(axis, recall, emotion, style.of_emotion(emotion, emotions))
             axis.set_title(f"{model}, {domain}")
-        row[0].set_ylabel("Recall (%)")
-    for axis in axes[-1]:
-        axis.set_xlabel(f"Layer ({protocol} split)")
-    axes[0][0].set_ylim(-2, 102)
-    style.legend_below(figure, axes[0][0])
-    return figure
+    return _finish(figure, axes, "Recall (%)", (-2, 102), f"Layer ({protocol} split)")
 
 
 def confusion(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -393,6 +369,19 @@ def _layer_panels(
     for axis in axes.flat:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=3))
     return figure, axes
+
+
+def _finish(
+    figure: Figure, axes: np.ndarray, y_label: str, limits: tuple[float, float], x_label: str = "Layer"
+) -> Figure:
+    """Label panels of one scale by layer at the left and below, and put the legend under them."""
+    for row in axes:
+        row[0].set_ylabel(y_label)
+    for axis in axes[-1]:
+        axis.set_xlabel(x_label)
+    axes[0][0].set_ylim(*limits)
+    style.legend_below(figure, axes[0][0])
+    return figure
 
 
 def _by_layer(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
