@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo report test test-slow lint dag bench bench-quick clean
+.PHONY: demo pretrain report test test-slow lint dag bench bench-quick clean
 
 # every package at the version that the tests ran with
 .venv/installed: pyproject.toml envs/pins.txt
@@ -18,22 +18,27 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) --configfile demo.yaml
 
+# the embedded encoders again, from their voices to their cards
+pretrain: .venv/installed
+	$(BIN)/python workflow/pretrain_encoders.py $(CORES)
+
 report: .venv/installed
 	@$(BIN)/python workflow/make_report.py $${CONFIG:+"$$CONFIG"}
 
-# one thread per process: the tests themselves run side by side
+# one thread per process: the files of tests run side by side
 test test-slow: export OMP_NUM_THREADS = 1
 
 test: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 30 -v
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
+	$(BIN)/python workflow/document_keys.py --check
 	$(BIN)/mypy src bench
 	$(BIN)/snakemake --lint
 
@@ -44,7 +49,7 @@ dag: .venv/installed
 	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
 	@echo "Rule graph: results/rulegraph.svg"
 
-BENCHMARKS := extraction probes distances adaptation evaluation scale
+BENCHMARKS := extraction probes distances adaptation batches evaluation scale lengths
 
 bench: .venv/installed
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done

@@ -3,13 +3,14 @@ from snakemake.utils import min_version
 min_version("9.12")
 
 
-configfile: f"{workflow.basedir}/config.yaml"
+configfile: f"{workflow.current_basedir}/config.yaml"
 
 
 include: "rules/common.smk"
 include: "rules/resources.smk"
 include: "rules/corpora.smk"
 include: "rules/encoders.smk"
+include: "rules/pretraining.smk"
 include: "rules/embeddings.smk"
 include: "rules/probes.smk"
 include: "rules/distances.smk"
@@ -18,13 +19,10 @@ include: "rules/evaluation.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
-
-
 rule all:
     default_target: True
     input:
         rules.figures.input,
         rules.tables.input,
         rules.summarise.output,
+    localrule: True

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import transformers
 
-from common import RESULTS, SHARED, Report, alternate, parse, scratch, speedup, timed, write_base_encoder
+from common import RESULTS, SHARED, WHISPER, Report, alternate, parse, scratch, speedup, timed, write_base_encoder
 from speechsong import files
 from speechsong.adaptation import adapters, fronts, learners, stages, training
 from speechsong.adaptation.domains import Domain, pooled_domains
@@ -56,6 +56,7 @@ def main() -> None:
         source, recordings = clips(options.clips)
         print(f"recordings: {source}", flush=True)
         peft(report, folder / "encoder", recordings, options.batch, options.rounds)
+        gates(report, folder / "encoder", recordings)
         # as in a job of baseline or ws
         torch.set_num_threads(1)
         linear(report, folder, options.seeds, options.epochs)
@@ -90,7 +91,9 @@ def adapted(checkpoint: Path, device: str = "cpu") -> adapters.Adapted:
     """Load the encoder as the workflow does, and put the adapters in."""
     encoder = loading.load(checkpoint, name="bench", layers=None, window_seconds=30, device=device)
     layers = tuple(range(1, encoder.layers + 1))
-    settings = adapters.Settings(8, 8, ("q", "k", "v", "out"), 64, "sigmoid", layers)
+    settings = adapters.Settings(
+        rank=8, alpha=8, targets=("q", "k", "v", "out"), width=64, gate="identity", layers=layers
+    )
     return adapters.Adapted(encoder, settings, len(EMOTIONS), seed=0)
 
 
@@ -168,10 +171,9 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
     report.figure("peft loss", "difference", float(np.abs(np.diff(np.reshape(losses, (-1, 2)))).max()), "<=", 1e-4)
     report.figure("peft gradients", "relative difference", max(slopes), "<=", 1e-3)
     rng = np.random.default_rng(1)
-    lengths = learners.clip_lengths(domain, rows)
 
     def reference() -> None:
-        for some in training.batches(rows, None, batch, rng):
+        for some in training.batches(rows, batch, rng):
             loss = loss_of(some)
             optimiser.zero_grad()
             loss.backward()
@@ -179,7 +181,7 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
 
     seconds, _ = alternate(
         rounds,
-        ours=lambda: learner.train_epoch(domain, training.batches(rows, lengths, batch, rng)),
+        ours=lambda: learner.train_epoch(domain, training.batches(rows, batch, rng)),
         reference=reference,
     )
     report.seconds["peft"] = seconds
@@ -190,6 +192,35 @@ def peft(report: Report, checkpoint: Path, recordings: list, batch: int, rounds:
         f"ours {best:.1f} s, plain {min(seconds['reference']):.1f} s for {len(rows)} clips ({total:.0f} s of audio); "
         f"fronts once {spent:.1f} s; {best / total / 12:.4f} s for a second of audio, epoch and block"
     )
+
+
+@torch.no_grad()
+def gates(report: Report, base: Path, recordings: list) -> None:
+    """Compare clip means of the last state before training with those of the frozen encoder, for each form of gate."""
+    places = {"wav2vec2-base, random weights": (base, 30.0)}
+    if WHISPER.is_dir():
+        places["whisper"] = (WHISPER, 8.0)
+    for name, (place, window) in places.items():
+        for gate in adapters.GATES:
+            encoder = loading.load(place, name="bench", layers=None, window_seconds=window, device="cpu")
+            read = [fronts.front(encoder, r.path) for r in recordings]
+            last = encoder.layers
+            frozen = np.concatenate([fronts.clip_means(encoder, clip, [last]) for clip in read])
+            settings = adapters.Settings(width=64, gate=gate, layers=(last,))
+            model = adapters.Adapted(encoder, settings, len(EMOTIONS), seed=0)
+            # of a single layer, what reaches the head is its mean
+            model.head = torch.nn.Identity()
+            likeness = cka(frozen, np.concatenate([model([clip]).numpy() for clip in read]))
+            if gate == "sigmoid":
+                report.note(f"{name}: CKA of the last state before training {likeness:.3f} with the gate `sigmoid`")
+            else:
+                report.figure(f"{name}, gate `{gate}`", "CKA before training", likeness, ">=", 0.9999)
+
+
+def cka(a: np.ndarray, b: np.ndarray) -> float:
+    """Compute linear CKA (Kornblith et al. 2019) of two sets of features (N, d) of the same clips."""
+    a, b = (x.astype(np.float64) - x.mean(axis=0, dtype=np.float64) for x in (a, b))
+    return float(np.sum((a.T @ b) ** 2) / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b))
 
 
 def linear(report: Report, folder: Path, seeds: int, epochs: int) -> None:
@@ -222,9 +253,10 @@ def _embeddings(folder: Path, domain: str, rng: np.random.Generator) -> list[str
             pooled = np.broadcast_to(
                 rng.standard_normal((len(some), 768)).astype(np.float32), (layer + 1, len(some), 768)
             )
-            none = np.zeros((layer + 1, 0, 0))
-            made = store.Embeddings([f"{i:04d}" for i in some], np.ones(len(some), int), pooled, none, none, none)
-            said = {"model": "bench", "domain": domain, "emotion": emotion, "family": "bench", "weights": "bench"}
+            none = np.zeros((layer + 1, 1, 1))
+            ids, count = [f"{i:04d}" for i in some], np.ones(1, int)
+            made = store.Embeddings(ids, np.ones(len(some), int), pooled, count, none, none)
+            said = {"model": "bench", "domain": domain, "emotion": emotion, "family": "wav2vec2", "weights": "bench"}
             paths.append(str(folder / f"bench/{domain}/layer{layer:02d}/{emotion}.h5"))
             store.write(paths[-1], made, layer, said)
     return paths
@@ -238,6 +270,7 @@ def _stage(folder, approach, seed, source, target, split, files_of, epochs) -> N
         "tested": list(dict.fromkeys([target or source, *([source] if target else files_of)])),
         **{"target": target, "emotions": EMOTIONS, "layers": list(range(1, 13)), "adapters": {}},
         "encoder": {"checkpoint": "bench", "layers": 12, "window_seconds": 30},
+        "edits": {},
         "training": {"epochs": epochs, "learning_rate": 1e-3, "weight_decay": 0.01, "batch_size": 32},
     }
     stage = stages.stage(params, str(split), str(base / f"{source}.safetensors") if target else None, "bench")
@@ -265,7 +298,7 @@ def gpu(report: Report, checkpoint: Path, recordings: list) -> None:
     rows = np.arange(len(recordings))
     domain = Domain([], answers, Split(rows, rows, rows, 0), kept, {})
     learner = learners.Learner(model, stages.Training(1, 1e-4, 0.01, size))
-    drawn = training.batches(rows, learners.clip_lengths(domain, rows), size, np.random.default_rng(0))
+    drawn = training.batches(rows, size, np.random.default_rng(0))
 
     def keep_fronts() -> None:
         for row in rows:

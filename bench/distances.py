@@ -189,8 +189,9 @@ def kernel_audio_distance(report: Report, rng: np.random.Generator, width: int, 
     with scratch() as folder:
         paths, index = write_clips(rng, width, folder, layers)
         emotions = list(EMOTIONS)
+        blocks = {domain: {f"{i:02d}": i % BLOCKS for i in range(SPEAKERS)} for domain in paths}
         seconds, _ = alternate(
-            rounds, ours=lambda: kad.run(paths, index, model="bench", emotions=emotions, paired=True)
+            rounds, ours=lambda: kad.run(paths, index, model="bench", emotions=emotions, paired=True, blocks=blocks)
         )
     report.seconds["KAD"] = seconds["ours"]
     sets = layers * (len(EMOTIONS) + 1)

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from speechsong import files
 from speechsong.corpora import splits
 from speechsong.distances import kad, ranking
 from speechsong.embeddings import store
-from speechsong.evaluation import claims, comparisons, intervals, predictions, scores, transfer
+from speechsong.evaluation import claims, comparisons, intervals, predictions, scores, similarity, strata, transfer
 from speechsong.evaluation.claims_rows import PAPER
 from speechsong.report import tables
 
@@ -20,6 +21,7 @@ MODELS, DOMAINS = ["w2v2", "hubert", "mert"], ["speech", "music"]
 EMOTIONS = {"neutral": 4, "calm": 8, "happy": 8, "sad": 8, "angry": 8, "fearful": 8}  # clips per speaker
 SPEAKERS, SEEDS, BLOCKS, WIDTH = 23, 5, 10, 768
 APPROACHES = ["baseline", "ws", "peft"]
+BLOCK_OF = {f"{speaker:02d}": speaker % BLOCKS for speaker in range(SPEAKERS)}
 
 
 def main() -> None:
@@ -41,11 +43,11 @@ def main() -> None:
         clips = {domain: str(folder / f"{domain}.csv") for domain in DOMAINS}
         total = 0.0
         for name, work in works(folder, clips).items():
-            spent, _ = timed(work)
+            spent, _ = timed(work, time.process_time)
             total += spent
-            report.note(f"{name}: {spent:.1f} s")
+            report.note(f"{name}: {spent:.1f} CPU seconds")
             report.seconds[name] = spent
-        report.figure("all statistics", "seconds", total, "<", 180)
+        report.figure("all statistics", "CPU seconds", total, "<", 180)
         report.figure("memory", "MB", peak_megabytes(), "<", 2000)
         some = predictions.read([str(folder / "predictions/w2v2-probe.csv")])
         one = some[(some["protocol"] == "random") & (some["test_domain"] == "speech") & (some["layer"] == 2)]
@@ -72,6 +74,7 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
         for task in ("probe", "adapt")
     }
 
+    kads: list[tuple[pd.DataFrame, pd.DataFrame]] = []
     gathered = {key: str(folder / f"predictions/{'-'.join(key)}.csv") for key in paths}
 
     def gather() -> None:
@@ -115,7 +118,22 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
             of = {
                 d: [str(folder / f"bench/{d}/layer{k:02d}/{e}.h5") for k in layers for e in EMOTIONS] for d in DOMAINS
             }
-            kad.run(of, clips, model="bench", emotions=list(EMOTIONS), paired=True)
+            blocks = dict.fromkeys(DOMAINS, BLOCK_OF)
+            rows, left_out, _ = kad.run(of, clips, model="bench", emotions=list(EMOTIONS), paired=True, blocks=blocks)
+            kads.append((pd.DataFrame(rows), pd.DataFrame(left_out)))
+
+    def correlate() -> None:
+        for model, kad_tables in zip(MODELS, kads, strict=True):
+            of_model = predictions.read([gathered[model, task] for task in ("probe", "adapt")])
+            both = {"fad": distances(folder, model), "kad": tuple(t.assign(model=model) for t in kad_tables)}
+            similarity.similarity(of_model, both, dict.fromkeys(DOMAINS, BLOCK_OF), list(EMOTIONS))
+
+    def stratify() -> None:
+        known = pd.concat(pd.read_csv(path, dtype=str).assign(domain=domain) for domain, path in clips.items())
+        for model in MODELS:
+            labelled = strata.label(predictions.read([gathered[model, "probe"]]), known)
+            strata.strata(labelled, ["gender", "statement"])
+            strata.by_speaker(labelled)
 
     def rank() -> None:
         for model in MODELS:
@@ -130,6 +148,8 @@ def works(folder: Path, clips: dict[str, str]) -> dict:
         "claims": check,
         "ranking of emotions": rank,
         "KAD": measure_kad,
+        "similarity and transfer": correlate,
+        "strata and speakers": stratify,
     }
 
 
@@ -157,6 +177,7 @@ def write_run(folder: Path, rng: np.random.Generator, layers: int, speakers: int
     for domain in DOMAINS:
         rows = [
             {"clip_id": f"{domain}-{speaker}-{emotion}-{i}", "speaker": f"{speaker:02d}", "emotion": emotion}
+            | {"gender": ("female", "male")[speaker % 2], "statement": f"0{1 + i % 2}"}
             for speaker in range(speakers)
             for emotion, count in EMOTIONS.items()
             for i in range(count)
@@ -207,12 +228,12 @@ def write_run(folder: Path, rng: np.random.Generator, layers: int, speakers: int
                     probes.append(here | chosen)
             files.write_rows(folder / f"{model}/probe/{domain}/layer{layer:02d}.csv", rows)
         files.write_rows(folder / f"{model}-probe.csv", probes)
-        stages = [*((d, "") for d in DOMAINS), *itertools.product(DOMAINS, DOMAINS)]
+        stages = [*((d, "") for d in [*DOMAINS, "+".join(DOMAINS)]), *itertools.product(DOMAINS, DOMAINS)]
         for approach, (protocol, seed), (source, target) in itertools.product(APPROACHES, protocols, stages):
             labels = {"model": model, "approach": approach, "protocol": protocol, "seed": seed}
             labels |= {"source": source, "target": target, "stage": 2 if target else 1}
             rows = []
-            for domain in dict.fromkeys([target or source, *([source] if target else DOMAINS)]):
+            for domain in dict.fromkeys([*(target or source).split("+"), *([source] if target else DOMAINS)]):
                 rows += answers(domain, protocol, seed, labels | {"test_domain": domain})
             files.write_rows(folder / f"{model}/adapt/{approach}/{protocol}-{seed}/{source}-{target}.csv", rows)
         fads, left_out = [], []

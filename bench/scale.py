@@ -110,6 +110,8 @@ def no_op(folder: Path, rounds: int) -> list[float]:
     for output in outputs:
         (folder / output).parent.mkdir(parents=True, exist_ok=True)
         (folder / output).touch()
+    # the end of a run reads this one
+    (folder / "results/tables/recordings.csv").write_text("domain,emotion,differs\n")
     # record the settings and the code of every file, as a run does
     snakemake("--touch", *here)
     seconds = []

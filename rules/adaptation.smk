@@ -1,6 +1,8 @@
 # Two-stage adaptation: one job per stage. All stages two that start from a domain share its stage one.
 
 ADAPTED = [model for model in MODELS if targets.approaches(config, model)]
+# those whose layers get learnt weights
+WEIGHTED = [model for model in ADAPTED if targets.approaches(config, model) != ["baseline"]]
 
 
 rule adapt_pooled:
@@ -48,7 +50,7 @@ rule adapt_peft:
     benchmark:
         "<benchmarks>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.tsv"
     wildcard_constraints:
-        approach="peft",
+        approach=r"peft(-\w+)?",
     conda:
         "../envs/speechsong.yaml"
     threads: 1 if GPU else threads(4)
@@ -83,7 +85,29 @@ use rule gather_probe as gather_adapt with:
         model="|".join(ADAPTED),
 
 
+rule gather_layer_weights:
+    input:
+        lambda wildcards: [
+            f"<results>/checkpoints/{wildcards.model}/{stage}.safetensors"
+            for stage in targets.stages(config, wildcards.model)
+            if not stage.startswith("baseline/")
+        ],
+    output:
+        "<results>/layer_weights/{model}.csv",
+    log:
+        "<logs>/layer_weights/{model}.log",
+    benchmark:
+        "<benchmarks>/layer_weights/{model}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        code=code("gather_layer_weights"),
+    script:
+        "../workflow/scripts/gather_layer_weights.py"
+
+
 rule adapt:
     input:
+        CORPORA,
         every("<results>/adapt/{model}.csv", ADAPTED),
     localrule: True

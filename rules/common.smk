@@ -1,25 +1,82 @@
 # Configuration and paths: what a run consists of, and the functions that several rule files use.
 
+import io
 import os
+import re
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
-SOURCE = f"{workflow.basedir}/src"
+
+def house():
+    """The folder of this repository, also where another workflow imports it as a module."""
+    rules = workflow.current_basedir
+    if isinstance(rules, os.PathLike):
+        return Path(rules).parent
+    # of a module on a hosting service, Snakemake has a bare clone; Python imports the package from a folder
+    repository = rules.hosted_repo.repo
+    commit = repository.commit(rules.ref).hexsha
+    folder = Path(".snakemake/speechsong", commit).absolute()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        packed = io.BytesIO()
+        repository.archive(packed, commit, format="tar", path=["config.yaml", "src", "workflow"])
+        packed.seek(0)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            with tarfile.open(fileobj=packed) as archive:
+                archive.extractall(f"{temporary}/whole", filter="data")
+            os.rename(f"{temporary}/whole", folder)
+    return folder
+
+
+HOUSE = house()
+SOURCE = f"{HOUSE}/src"
+if {"{", "}", os.pathsep} & set(SOURCE):
+    raise WorkflowError(
+        f"{HOUSE}: the folder of speechsong must have no {{, }} or {os.pathsep} in its path; move it"
+    )
 sys.path.insert(0, SOURCE)
-# scripts find the package here, even in a conda environment
-os.environ.update(PYTHONPATH=SOURCE)
+# scripts find the package here, even in a conda environment; what a site has there stays
+PLACES = [SOURCE, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys(PLACES)))
 
+import speechsong
+from speechsong.encoders import saving
 from speechsong.errors import UserError
 from speechsong.planning import config as configuration
 from speechsong.planning import costs, fingerprint, targets
 from speechsong.planning.plan import plan
 from speechsong.planning.sources import encoder_sources, still_to_fetch
 
+if not Path(speechsong.__file__).resolve().is_relative_to(Path(SOURCE).resolve()):
+    raise WorkflowError(
+        f"speechsong is imported from {Path(speechsong.__file__).parent} already, instead of {SOURCE}; "
+        "use one copy of it in a workflow"
+    )
+
+if workflow.modifier.is_main_snakefile():
+    overriding = workflow.config_settings
+    config_files = [*workflow.configfiles[len(overriding.configfiles) :], *overriding.configfiles]
+    merged = [*map(load_configfile, config_files), overriding.config]
+else:
+    paths = workflow.modifier.path_modifier
+    if paths.prefix or paths.modifies_prefixes:
+        raise WorkflowError(
+            "module speechsong: leave out `prefix` and `replace_prefix`; set `results` in its config"
+        )
+    # a module reads no configfile: what its importer leaves out has the default
+    merged = [load_configfile(HOUSE / "config.yaml"), config]
+    config = load_configfile(HOUSE / "config.yaml")
+    update_config(config, merged[1])
+configuration.forget_other_readers(config, merged)
 try:
-    configuration.check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
+    configuration.check(config, HOUSE / "workflow/schemas/config.schema.yaml")
     RUN = plan(config)
     SOURCES = encoder_sources(config)
 except UserError as error:
@@ -36,9 +93,11 @@ TASKS = ["probe", "adapt"]
 SPLITS = [
     f"{protocol}-{seed}" for protocol in config["split"]["protocols"] for seed in config["split"]["seeds"]
 ]
-# what adaptation trains on: one domain (stage one), or two in turn (stage two; the same one twice is the control)
+# what adaptation trains on: one domain (stage one), two in turn (stage two; the same one twice is the control), or both
+# together
 DIRECTIONS = targets.directions(DOMAINS)
 CLIPS = [f"<results>/clips/{domain}.csv" for domain in DOMAINS]
+CORPORA = [f"<results>/corpora/{domain}.csv" for domain in DOMAINS]
 
 
 pathvars:
@@ -49,7 +108,7 @@ pathvars:
 
 def code(script):
     """The fingerprint of a rule's script. As a param, it makes changed code rerun whatever depends on it."""
-    return fingerprint.of_script(f"{workflow.basedir}/workflow/scripts/{script}.py")
+    return fingerprint.of_script(HOUSE / f"workflow/scripts/{script}.py")
 
 
 def layers(model):
@@ -88,6 +147,16 @@ def stage(ask):
     return answer
 
 
+def clips_to_split(wildcards):
+    """The indexes of clips, for probes and adaptation: they need two emotions to tell apart."""
+    if len(EMOTIONS) < 2:
+        raise WorkflowError(
+            f"config key `emotions`: only {EMOTIONS[0]}, so there is nothing for probes and adaptation to tell apart; "
+            "add an emotion, or ask for the distances alone: `fad` or `kad`"
+        )
+    return CLIPS
+
+
 # title, caption and files of each entry of the report, by name: mostly that of its caption in workflow/report
 ENTRIES = {}
 
@@ -97,7 +166,7 @@ def shown(path, title, caption, category, name=None):
     files = [
         file.replace("<results>", RESULTS) for file in expand(path, protocol=config["split"]["protocols"])
     ]
-    text = Path(workflow.basedir, f"workflow/report/{caption}.rst").read_text(encoding="utf-8")
+    text = (HOUSE / f"workflow/report/{caption}.rst").read_text(encoding="utf-8")
     ENTRIES[name or caption] = {"title": title.split(", {")[0], "caption": text, "paths": files}
     return report(
         path, caption=f"../workflow/report/{caption}.rst", category=category, labels={"result": title}
@@ -113,6 +182,23 @@ def table(name, title, caption, category):
     }
 
 
+def warnings_of_recordings():
+    """What differs between the recordings of the two domains, as the table of recordings says; nothing without it."""
+    path = Path(RESULTS, "tables/recordings.csv")
+    if not path.is_file():
+        return []
+    # heavy, so only at the end of a run
+    import pandas as pd
+    from speechsong import files
+    from speechsong.corpora import lengths
+
+    try:
+        with files.table(path):
+            return lengths.warnings(pd.read_csv(path, keep_default_na=False))
+    except UserError as error:
+        return [str(error)]
+
+
 wildcard_constraints:
     model="|".join(MODELS),
     domain="|".join(DOMAINS),
@@ -120,8 +206,8 @@ wildcard_constraints:
     protocol="|".join({*config["split"]["protocols"], *config["adapt"]["protocols"]}),
     layer=r"\d\d",
     seed=r"\d+",
-    approach="|".join(config["adapt"]["approaches"]),
-    direction="|".join(DIRECTIONS),
+    approach="|".join(targets.all_approaches(config)),
+    direction="|".join(map(re.escape, DIRECTIONS)),
     task="|".join(TASKS),
 
 
@@ -142,5 +228,7 @@ onerror:
 onsuccess:
     if config["notice"]:
         logger.info(config["notice"])
+    for line in warnings_of_recordings():
+        logger.warning(line)
     if Path(RESULTS, "figures").is_dir():
         logger.info(f"Figures: {RESULTS}/figures   Tables: {RESULTS}/tables")

@@ -40,6 +40,23 @@ if "demo" in RUN.unfetched:
             "../workflow/scripts/synthesise_voices.py"
 
 
+rule describe_corpus:
+    output:
+        "<results>/corpora/{domain}.csv",
+    log:
+        "<logs>/corpora/{domain}.log",
+    benchmark:
+        "<benchmarks>/corpora/{domain}.tsv"
+    localrule: True
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        corpus=lambda wildcards: targets.corpus(config, wildcards.domain),
+        code=code("describe_corpus"),
+    script:
+        "../workflow/scripts/describe_corpus.py"
+
+
 rule index_clips:
     input:
         lambda wildcards: fetched(wildcards.domain),
@@ -49,6 +66,8 @@ rule index_clips:
         "<logs>/clips/{domain}.log",
     benchmark:
         "<benchmarks>/clips/{domain}.tsv"
+    # first, because it opens every recording and says at once which cannot be used
+    priority: 80
     conda:
         "../envs/speechsong.yaml"
     resources:
@@ -56,6 +75,7 @@ rule index_clips:
         runtime=growing(30),
     params:
         recordings=lambda wildcards: RUN.digest(wildcards.domain),
+        given=lambda wildcards: RUN.given(wildcards.domain),
         code=code("index_clips"),
     message:
         "Index the clips of {wildcards.domain}"
@@ -63,9 +83,28 @@ rule index_clips:
         "../workflow/scripts/index_clips.py"
 
 
+rule describe_recordings:
+    input:
+        CLIPS,
+    output:
+        **table("recordings", "Lengths and bandwidths of the recordings", "recordings", "Recordings"),
+    log:
+        "<logs>/tables/recordings.log",
+    benchmark:
+        "<benchmarks>/tables/recordings.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        domains=DOMAINS,
+        notice=config["notice"],
+        code=code("describe_recordings"),
+    script:
+        "../workflow/scripts/describe_recordings.py"
+
+
 rule split:
     input:
-        clips=CLIPS,
+        clips=clips_to_split,
     output:
         "<results>/splits/{protocol}-{seed}.csv",
     log:

@@ -26,7 +26,11 @@ rule gather_predictions:
 # separate by task, so that targets that need only probes do not run adaptation
 use rule gather_probe as gather_tasks with:
     input:
-        [f"<results>/predictions/{{model}}/{task}.csv" for task in TASKS],
+        lambda wildcards: [
+            f"<results>/predictions/{wildcards.model}/{task}.csv"
+            for task in TASKS
+            if task == "probe" or wildcards.model in ADAPTED
+        ],
     output:
         "<results>/predictions/{model}.csv",
     log:
@@ -72,6 +76,79 @@ rule measure_transfer:
         code=code("measure_transfer"),
     script:
         "../workflow/scripts/measure_transfer.py"
+
+
+rule measure_strata:
+    input:
+        predictions="<results>/predictions/{model}/probe.csv",
+        clips=CLIPS,
+    output:
+        strata="<results>/strata/{model}.csv",
+        speakers="<results>/speakers/{model}.csv",
+    log:
+        "<logs>/strata/{model}.log",
+    benchmark:
+        "<benchmarks>/strata/{model}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        attributes=RUN.strata,
+        code=code("measure_strata"),
+    script:
+        "../workflow/scripts/measure_strata.py"
+
+
+rule map_clips:
+    input:
+        a=lambda wildcards: embeddings(wildcards.model, DOMAINS[0]),
+        b=lambda wildcards: embeddings(wildcards.model, DOMAINS[1]),
+        probes="<results>/probe/{model}.csv",
+    output:
+        "<results>/clip_map/{model}.csv",
+    log:
+        "<logs>/clip_map/{model}.log",
+    benchmark:
+        "<benchmarks>/clip_map/{model}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    # measured with 100,000 clips of 1,024 numbers: 1,330 MB
+    resources:
+        mem_mb=growing(2000),
+    params:
+        domains=DOMAINS,
+        emotions=EMOTIONS,
+        # as in the other figures that draw one kind of probe
+        protocol=lambda wildcards: BEST["protocol"],
+        fit=lambda wildcards: BEST["fit"],
+        code=code("map_clips"),
+    message:
+        "Map the clips of {wildcards.model}"
+    script:
+        "../workflow/scripts/map_clips.py"
+
+
+rule correlate_transfer:
+    input:
+        predictions="<results>/predictions/{model}.csv",
+        fad="<results>/fad/{model}.csv",
+        fad_left_out="<results>/fad/{model}/left_out.csv",
+        kad="<results>/kad/{model}.csv",
+        kad_left_out="<results>/kad/{model}/left_out.csv",
+    output:
+        correlations="<results>/similarity/{model}.csv",
+        points="<results>/similarity/{model}/points.csv",
+    log:
+        "<logs>/similarity/{model}.log",
+    benchmark:
+        "<benchmarks>/similarity/{model}.tsv"
+    conda:
+        "../envs/speechsong.yaml"
+    params:
+        blocks=RUN.blocks,
+        emotions=EMOTIONS,
+        code=code("correlate_transfer"),
+    script:
+        "../workflow/scripts/correlate_transfer.py"
 
 
 rule compare:
@@ -192,6 +269,45 @@ use rule tabulate_probe as tabulate_transfer with:
         "<benchmarks>/tables/transfer.tsv"
     params:
         table="transfer",
+
+
+use rule tabulate_probe as tabulate_similarity with:
+    input:
+        every("<results>/similarity/{model}.csv"),
+    output:
+        **table("similarity", "Does similarity predict transfer? In numbers", "similarity_table", "Transfer"),
+    log:
+        "<logs>/tables/similarity.log",
+    benchmark:
+        "<benchmarks>/tables/similarity.tsv"
+    params:
+        table="similarity",
+
+
+use rule tabulate_probe as tabulate_strata with:
+    input:
+        every("<results>/strata/{model}.csv"),
+    output:
+        **table("strata", "Accuracy by intensity, gender and statement, in numbers", "strata_table", "Probes"),
+    log:
+        "<logs>/tables/strata.log",
+    benchmark:
+        "<benchmarks>/tables/strata.tsv"
+    params:
+        table="strata",
+
+
+use rule tabulate_probe as tabulate_speakers with:
+    input:
+        every("<results>/speakers/{model}.csv"),
+    output:
+        **table("speakers", "Accuracy by speaker", "speakers_table", "Probes"),
+    log:
+        "<logs>/tables/speakers.log",
+    benchmark:
+        "<benchmarks>/tables/speakers.tsv"
+    params:
+        table="speakers",
 
 
 use rule tabulate_probe as tabulate_adapt with:

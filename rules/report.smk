@@ -4,7 +4,7 @@
 report: "../workflow/report/report.rst"
 
 
-PAGES = Path(workflow.basedir, "workflow/report")
+PAGES = HOUSE / "workflow/report"
 PROTOCOLS = config["split"]["protocols"]
 METRICS = every("<results>/metrics/{model}/probe.csv")
 
@@ -26,8 +26,24 @@ FIGURES = {
     "paper_emotions": ("Recall of each emotion, as the paper draws it", "The paper", METRICS),
     "paper_fad": ("Fréchet audio distance, as the paper draws it", "The paper", rules.rank_fad.output.csv),
     "transfer": ("Transfer without training, by layer", "Transfer", every("<results>/transfer/{model}.csv")),
+    "similarity": (
+        "Does similarity predict transfer?",
+        "Transfer",
+        every("<results>/similarity/{model}/points.csv"),
+    ),
+    "strata": (
+        "Accuracy by intensity, gender and statement",
+        "Probes",
+        every("<results>/strata/{model}.csv"),
+    ),
+    "clip_map": ("Map of the clips", "Probes", every("<results>/clip_map/{model}.csv")),
     "leakage": ("Speaker leakage", "Leakage", rules.tabulate_leakage.output.csv),
     "adapt": ("Two-stage adaptation", "Adaptation", rules.tabulate_adapt.output.csv),
+    "layer_weights": (
+        "Learnt weights of the layers",
+        "Adaptation",
+        every("<results>/layer_weights/{model}.csv", WEIGHTED),
+    ),
     "fad": ("Fréchet audio distance by layer", "Distances", rules.rank_fad.output.csv),
     "fad_pairs": ("Emotion by emotion", "Distances", rules.count_nearest.input.fad),
 }
@@ -44,6 +60,12 @@ WHERE = {
 }
 # the paper has one split and one fit
 WHERE |= dict.fromkeys(["paper_layers", "paper_emotions"], {"protocol": "random", "fit": "paper"})
+# new speakers and converged probes where the run has them
+BEST = {
+    "protocol": "speaker" if "speaker" in PROTOCOLS else PROTOCOLS[0],
+    "fit": "converged" if "converged" in FITS else FITS[0],
+}
+WHERE |= {"similarity": BEST, "strata": {"fit": BEST["fit"]}}
 
 for figure, (title, category, tables) in FIGURES.items():
 
@@ -84,17 +106,34 @@ for name, where in WHERE.items():
 if not targets.compares_protocols(config):
     del ENTRIES["leakage"], ENTRIES["leakage_table"]
 
+if not RUN.strata:
+    del ENTRIES["strata"], ENTRIES["strata_table"]
+
+if not WEIGHTED:
+    del ENTRIES["layer_weights"]
+
 # the report shows them in this order
 ORDER = ["claims", "paper", "probe_table", "probe_layers", "probe_emotions", "confusion"]
-ORDER += ["probe_emotions-converged", "confusion-converged", "transfer", "transfer_table", "leakage"]
-ORDER += ["leakage_table", "adapt_table", "adapt", "comparisons", "fad", "fad_table", "fad_pairs"]
-ORDER += ["fad_pairs_table", "kad", "paper_layers", "paper_emotions", "paper_fad"]
+ORDER += ["probe_emotions-converged", "confusion-converged", "strata", "strata_table", "speakers_table"]
+ORDER += [
+    "clip_map",
+    "transfer",
+    "transfer_table",
+    "similarity",
+    "similarity_table",
+    "leakage",
+    "leakage_table",
+]
+ORDER += ["adapt_table", "adapt", "layer_weights", "comparisons", "fad", "fad_table", "fad_pairs"]
+ORDER += ["fad_pairs_table", "kad", "recordings", "paper_layers", "paper_emotions", "paper_fad"]
 SHOWN = [ENTRIES[name] for name in ORDER if name in ENTRIES]
 
 
 rule summarise:
     input:
         clips=CLIPS,
+        corpora=CORPORA,
+        encoders=every("<results>/encoders/{model}.csv"),
         shown=[path for entry in SHOWN for path in entry["paths"]],
     output:
         "<results>/summary.html",
@@ -112,9 +151,10 @@ rule summarise:
             "encoders": ", ".join(f"{model} ({ENCODERS[model]['layers']} layers)" for model in MODELS),
             "emotions": ", ".join(EMOTIONS),
             "probes": targets.splits_in_words(config, "split"),
-            "adaptation": f"{', '.join(config['adapt']['approaches'])}; {targets.splits_in_words(config, 'adapt')}",
+            "adaptation": f"{', '.join(targets.all_approaches(config))}; {targets.splits_in_words(config, 'adapt')}",
         },
         shown=SHOWN,
+        approaches=targets.all_approaches(config),
         notice=config["notice"],
         # a function, because Snakemake would take braces in a string for wildcards
         template=lambda wildcards: (PAGES / "summary.html.j2").read_text(encoding="utf-8"),
@@ -137,10 +177,14 @@ rule figures:
 
 rule tables:
     input:
+        rules.describe_recordings.output,
         rules.check_claims.output,
         rules.tabulate_paper.output,
         rules.tabulate_probe.output,
         rules.tabulate_transfer.output,
+        rules.tabulate_similarity.output,
+        rules.tabulate_strata.output if "strata" in ENTRIES else [],
+        rules.tabulate_speakers.output,
         rules.tabulate_adapt.output,
         rules.compare.output,
         rules.tabulate_leakage.output if "leakage" in ENTRIES else [],

@@ -1,7 +1,13 @@
 # GPU, threads and memory, and the settings of a cluster: see profiles/slurm.
 
-import shutil
-import subprocess
+import functools
+
+from snakemake.resources import GroupResources
+
+from speechsong.encoders import devices
+
+# what Apple's GPUs cannot do yet is done on the CPU
+os.environ.update(PYTORCH_ENABLE_MPS_FALLBACK=os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK", "1"))
 
 SITE = workflow.resource_settings.default_resources or {}
 
@@ -9,31 +15,51 @@ SITE = workflow.resource_settings.default_resources or {}
 def site(name):
     """The value of a name in the default resources of a cluster profile; "" if no profile sets it."""
     setting = SITE.get(name)
+    if setting is None or setting.raw is None:
+        return ""
     # Snakemake evaluates it as Python, so the quotes are part of it
-    return str(setting.raw).strip("'\"") if setting is not None else ""
-
-
-def has_gpu():
-    """Whether this machine has a GPU. nvidia-smi may be installed without one, as in a container, so it is run."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return False
-    listed = subprocess.run([program, "-L"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    return any(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return str(setting.raw).strip("'\"")
 
 
 # jobs run on other machines; the partition "" is the one that Slurm chooses
 CLUSTER = SITE.get("slurm_partition") is not None
 # whether jobs request a GPU; with `device: auto`, a job that sees a GPU uses it in any case
 GPU = int(
-    config["device"].startswith("cuda")
-    or (config["device"] == "auto" and (bool(site("gpu_partition")) if CLUSTER else has_gpu()))
+    config["device"].startswith(("cuda", "mps"))
+    or (config["device"] == "auto" and (bool(site("gpu_partition")) if CLUSTER else devices.has_gpu()))
 )
 # resources of every job that uses a GPU
 ON_GPU = {"gpu": GPU}
 if GPU and CLUSTER:
     ON_GPU |= {"slurm_partition": site("gpu_partition") or site("slurm_partition")}
-    ON_GPU |= {"gpu_model": site("gpu_type")} if site("gpu_type") else {}
+    if site("gpu_gres"):
+        ON_GPU |= {"gpu": 0, "gres": site("gpu_gres")}
+    elif "-" in site("gpu_type"):
+        # the executor refuses a hyphen in `gpu_model`
+        more = f"{site('slurm_extra')} --gpus-per-node={site('gpu_type')}:1".strip()
+        ON_GPU |= {"gpu": 0, "slurm_extra": more}
+    elif site("gpu_type"):
+        ON_GPU |= {"gpu_model": site("gpu_type")}
+
+
+def capped(resources_of_group, most):
+    """Let a group ask for at most `most` minutes: Snakemake adds up the minutes of its jobs, and caps none."""
+
+    @functools.wraps(resources_of_group)
+    def answer(*arguments, **options):
+        resources = resources_of_group(*arguments, **options)
+        return resources | {"runtime": min(resources.get("runtime", most), most)}
+
+    return answer
+
+
+if CLUSTER and site("most_minutes"):
+    if not site("most_minutes").isdecimal():
+        raise WorkflowError(f"profile: most_minutes: {site('most_minutes')} is no whole number of minutes")
+    MOST_MINUTES = int(site("most_minutes"))
+    # of every job, as `--resources runtime=` does
+    workflow.register_resource("runtime", MOST_MINUTES)
+    GroupResources.basic_layered = capped(GroupResources.basic_layered, MOST_MINUTES)
 
 
 def cores():

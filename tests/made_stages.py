@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from speechsong.adaptation import learners, stages, training
 from speechsong.adaptation.domains import Domain, pooled_domains, recorded_domains
@@ -16,6 +17,7 @@ from speechsong.encoders import loading
 EMOTIONS = ["calm", "happy", "sad"]
 CODE = {"calm": "02", "happy": "03", "sad": "04"}
 PEFT = {"rank": 2, "alpha": 2, "targets": ("q", "k", "v", "out"), "width": 4, "gate": "sigmoid"}
+OF_PART = {"lora": ["rank", "alpha", "targets"], "bottleneck": ["width"], "gate": ["gate"]}
 N, D, LAYERS = 90, 16, 3
 MAKER = {"family": "hubert", "weights": "0" * 16}
 
@@ -46,12 +48,14 @@ def stage(corpus, approach: str, source: str, target: str | None = None, start=N
     base, _ = corpus
     params = {
         **{"model": "tiny", "approach": approach, "protocol": "random", "seed": 0, "source": source, "target": target},
-        "tested": list(dict.fromkeys([target or source, *([source] if target else tested)])),
+        "tested": list(dict.fromkeys([*(target or source).split("+"), *([source] if target else tested)])),
         **{"encoder": entry(base), "emotions": EMOTIONS, "layers": [1, 2, 3], "adapters": {}},
+        "edits": {},
         "training": {"epochs": 3, "learning_rate": 1e-2, "weight_decay": 0.01, "batch_size": 8, "patience": None},
     }
-    if approach == "peft":
-        params["adapters"] = {k: list(v) if isinstance(v, tuple) else v for k, v in PEFT.items()}
+    if approach.startswith("peft"):
+        keys = OF_PART.get(approach.removeprefix("peft-"), PEFT)
+        params["adapters"] = {k: list(v) if isinstance(v, tuple) else v for k, v in PEFT.items() if k in keys}
         params["training"] |= {"learning_rate": 3e-3}
     params["training"] |= changes.pop("training", {})
     return stages.stage(params | changes, str(base / "random-0.csv"), start and str(start), "code")
@@ -70,7 +74,7 @@ def embedded(base: Path, domain: str, layers: list[int]) -> list[str]:
 def prepare(corpus, what: Stage):
     """Make the learner and the domains of a stage."""
     base, recordings = corpus
-    if what.approach == "peft":
+    if what.approach.startswith("peft"):
         encoder = load(base)
         domains = recorded_domains(what, encoder, {d: recordings[d] for d in what.tested}, 1e9)
         return learners.peft_learner(what, encoder), domains
@@ -96,9 +100,9 @@ def run(corpus, what: Stage, folder: Path, name: str) -> dict[str, str]:
 
 
 def copy(trained: Path, folder: Path, **changes) -> Path:
-    """Copy a checkpoint, with changes to its description."""
+    """Copy a checkpoint, with changes to its description, and without the digest that would tell."""
     path = folder / trained.name
-    path.write_bytes(trained.read_bytes())
+    save_file(load_file(trained), path)
     description = json.loads(trained.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps(description | changes))
     return path

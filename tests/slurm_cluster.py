@@ -1,13 +1,15 @@
-"""Slurm on this machine: its daemons, two virtual nodes, and two pretend GPUs on one of them."""
+"""Slurm on this machine: its daemons, two virtual nodes, and two pretend GPUs, of two types, on one of them."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,7 +37,7 @@ MpiDefault=none
 ReturnToService=2
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=100000
-SelectType=select/cons_tres
+SelectType={select}
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 AccountingStorageType=accounting_storage/none
@@ -43,14 +45,20 @@ JobAcctGatherType=jobacct_gather/none
 MinJobAge=3600
 SlurmdParameters=config_overrides
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=16818 CPUs=4 RealMemory=64000
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=16819 CPUs=4 RealMemory=64000 Gres=gpu:pretend:2
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=16819 CPUs=4 RealMemory=64000 Gres=gpu:pretend:1,gpu:pre-tend:1
 PartitionName=cpu Nodes=n1 Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=n2 MaxTime=INFINITE State=UP
+PartitionName=short Nodes=n1 MaxTime=20 State=UP
+PartitionName=gpu-short Nodes=n2 MaxTime=150 State=UP
 """
 GPUS = """\
 AutoDetect=off
-NodeName=n2 Name=gpu Type=pretend File={folder}/nvidia[0-1]
+NodeName=n2 Name=gpu Type=pretend File={folder}/nvidia0
+NodeName=n2 Name=gpu Type=pre-tend File={folder}/nvidia1
 """
+# how Slurm hands out nodes: with GPUs as it does today, or as at sites that know `--gres` only
+WITH_GPUS = "select/cons_tres"
+WITH_GRES = "select/cons_res"
 
 
 def missing() -> list[str]:
@@ -61,12 +69,16 @@ def missing() -> list[str]:
 class Cluster:
     """A cluster that lives in `folder` and ends with the `with` block."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, select: str = WITH_GPUS) -> None:
         self.folder = folder
+        self._select = select
         self._daemons: list[subprocess.Popen] = []
         self._files = [PLACE / "slurm.conf", PLACE / "gres.conf"]
 
     def __enter__(self) -> Cluster:
+        # a machine has one Slurm, and tests run side by side; closing the file gives the lock back
+        self._lock = (Path(tempfile.gettempdir()) / "speechsong-tests-slurm.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         for file in self._files:
             if file.exists():
                 raise RuntimeError(f"{file} is there: another Slurm may be running on this machine")
@@ -75,7 +87,7 @@ class Cluster:
         for name in ("nvidia0", "nvidia1"):
             os.mknod(self.folder / name, 0o20666, os.makedev(1, 3))
         PLACE.mkdir(exist_ok=True)
-        values = {"folder": self.folder, "host": socket.gethostname()}
+        values = {"folder": self.folder, "host": socket.gethostname(), "select": self._select}
         for file, text in zip(self._files, (CONFIGURATION, GPUS), strict=True):
             file.write_text(text.format(**values))
         try:
@@ -86,7 +98,7 @@ class Cluster:
             self._start("slurmctld", "-D")
             for node in ("n1", "n2"):
                 self._start("slurmd", "-D", "-N", node)
-            self._wait("sh", "-c", "test $(sinfo --noheader --Node --states idle | wc -l) = 2")
+            self._wait("sh", "-c", "test $(sinfo --noheader --Node --format %N --states idle | sort -u | wc -l) = 2")
         except BaseException:
             self.__exit__()
             raise
@@ -104,6 +116,7 @@ class Cluster:
         # with a configuration but no controller, every `snakemake` would wait ten seconds for one
         for file in self._files:
             file.unlink(missing_ok=True)
+        self._lock.close()
 
     def jobs(self, folder: Path) -> list[dict[str, str]]:
         """Every job so far of the runs in a folder as Slurm describes it, by the keys of `scontrol show job`."""

@@ -7,12 +7,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from speechsong.errors import UserError
 
 log = logging.getLogger("speechsong")
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose disk may be full: the terminal has the same lines, and a traceback for each would bury them."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing."""
 
 
 @contextmanager
@@ -25,13 +32,17 @@ def reporting(logfile: str | Path) -> Iterator[None]:
         The log file of the rule; overwritten.
     """
     path = Path(logfile)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            path.unlink()  # what it points to is not ours
+        to_file = _LogFile(path, mode="w", encoding="utf-8")
+    except OSError as error:
+        print(f"error: {path}: cannot be written ({error.strerror}); free some space or its folder", file=sys.stderr)
+        raise SystemExit(1) from None
     # several jobs write to one terminal: the time tells their lines apart
     formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(sys.stderr),
-        logging.FileHandler(path, mode="w", encoding="utf-8"),
-    ]
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), to_file]
     for handler in handlers:
         handler.setFormatter(formatter)
         log.addHandler(handler)
@@ -42,13 +53,14 @@ def reporting(logfile: str | Path) -> Iterator[None]:
         log.error("error: %s", error)
         raise SystemExit(1) from None
     except Exception:
-        with path.open("a", encoding="utf-8") as stream:
+        with suppress(OSError), path.open("a", encoding="utf-8") as stream:
             traceback.print_exc(file=stream)
         raise
     finally:
         for handler in handlers:
             log.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # of a full disk
+                handler.close()
 
 
 def progress(total: int, unit: str, seconds: float = 5.0) -> Callable[[int], None]:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,3 +204,128 @@ def test_tables_are_joined_in_order(tmp_path):
     # what is joined is what one table of them all would be
     files.write_rows(tmp_path / "direct.csv", rows)
     assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "direct.csv").read_bytes()
+
+
+# --- file systems that lack something, and disks that fail
+
+
+@pytest.mark.parametrize("lacking", ["chmod", "fsync", "unlink"])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_without_permissions_or_fsync_will_do(tmp_path, monkeypatch, lacking, code):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    where = os if lacking == "fsync" else Path
+    monkeypatch.setattr(where, lacking, refuse)
+    with files.atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize("code", [errno.EFBIG, errno.EIO, errno.EROFS, errno.ENOSPC])
+@pytest.mark.parametrize("where", ["write", "fsync", "rename"])
+def test_a_disk_that_fails_is_one_line(tmp_path, monkeypatch, code, where):
+    def refuse(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    if where == "fsync":
+        monkeypatch.setattr(os, "fsync", refuse)
+    elif where == "rename":
+        monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(UserError) as caught, files.atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+        if where == "write":
+            refuse()
+    assert "\n" not in str(caught.value)
+    assert f"{tmp_path / 'a.txt'}: cannot be written" in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    said = pytest.raises(UserError, match=r"a\.txt: cannot be written \(Is a directory\)")
+    with said, files.atomic(tmp_path / "a.txt") as temporary:
+        temporary.write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a,b\n1\n", "line 2: 1 fields, but the header has 2"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3: 3 fields, but the header has 2"),
+        (b"", "has no header"),
+        (b"a,a\n1,2\n", "a column twice"),
+        (b'a,b\n"1,2\n3,4\n', "is not the table that the workflow wrote"),
+        (b"a,b\n\xff,2\n", "is not the table that the workflow wrote"),
+    ],
+)
+def test_a_table_that_the_workflow_did_not_write(tmp_path, content, message):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        files.read_rows(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_gone_or_a_folder(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.csv: cannot be read \(No such file or directory\)"):
+        files.read_rows(tmp_path / "gone.csv")
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
+        files.read_rows(tmp_path)
+
+
+def test_tables_of_other_columns_are_not_joined(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "b.csv").write_text("b,a\n1,2\n")
+    (tmp_path / "c.csv").write_text("a,c\n1,2\n")
+    (tmp_path / "d.csv").write_text("a,b\n")
+    for other in "cd":
+        with pytest.raises(UserError, match=rf"{other}\.csv: has no row, or other columns than .*a\.csv"):
+            files.concatenate([str(tmp_path / "a.csv"), str(tmp_path / f"{other}.csv")], tmp_path / "all.csv")
+
+
+# --- digests
+
+
+def test_the_digest_is_one_that_sha256sum_checks(tmp_path):
+    files.write_rows(tmp_path / "a b.csv", [{"x": 1.5}])
+    command = ["sha256sum", "--check", "--strict", ".a b.csv.sha256"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout == "a b.csv: OK\n"
+
+
+@pytest.mark.parametrize("kind", ["one bit", "one digit", "a line less", "a line twice", "cut short"])
+def test_no_change_of_a_table_goes_unnoticed(tmp_path, kind):
+    path = tmp_path / "fad.csv"
+    rng = np.random.default_rng(0)
+    files.write_rows(path, [{"emotion": f"e{k}", "fad": value} for k, value in enumerate(rng.gamma(2.0, 9.0, 40))])
+    whole = path.read_bytes()
+    for _ in range(40):
+        lines = whole.splitlines(keepends=True)
+        line, place = int(rng.integers(1, len(lines))), int(rng.integers(len(whole)))
+        digits = [k for k, byte in enumerate(whole) if 48 <= byte <= 57]
+        changed = bytearray(whole)
+        if kind == "one bit":
+            changed[place] ^= 1 << int(rng.integers(8))
+        elif kind == "one digit":
+            place = digits[int(rng.integers(len(digits)))]
+            changed[place] = 48 + (changed[place] - 47) % 10
+        elif kind == "a line less":
+            changed = b"".join(lines[:line] + lines[line + 1 :])
+        elif kind == "a line twice":
+            changed = b"".join(lines[:line] + lines[line - 1 :]) if line > 1 else b"".join([*lines, lines[-1]])
+        else:
+            changed = whole[:place]
+        path.write_bytes(changed)
+        with pytest.raises(UserError) as caught:
+            files.read_rows(path)
+        assert str(caught.value) == f"{path}: has changed since the workflow wrote it; delete the file and run again"
+    path.write_bytes(whole)
+    assert len(files.read_rows(path)) == 40
+
+
+def test_a_copy_without_its_digest_is_read(tmp_path):
+    files.write_rows(tmp_path / "a.csv", [{"x": 1}])
+    (tmp_path / "b.csv").write_bytes((tmp_path / "a.csv").read_bytes())
+    assert files.read_rows(tmp_path / "b.csv") == [{"x": "1"}]

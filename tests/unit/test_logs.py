@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,35 @@ def test_a_users_mistake_is_one_line_and_status_1(tmp_path):
     assert done.stdout == ""
     for text in (done.stderr, log):
         assert re.fullmatch(r"\d\d:\d\d:\d\d error: Zoë\.wav: is silent; replace it\n", text)
+
+
+def test_a_log_that_is_a_link_leaves_its_target_alone(tmp_path):
+    (tmp_path / "logs/deep").mkdir(parents=True)
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "logs/deep/x.log").symlink_to(tmp_path / "mine")
+    _, log = run(tmp_path, "logs.log.info('hello')")
+    assert "hello" in log
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to offer")
+def test_on_a_full_disk_the_one_line_stands_alone(tmp_path):
+    body = (
+        "logs.log.handlers[1].setStream(open('/dev/full', 'w'))\n"
+        "    raise errors.UserError('a.h5: cannot be written (the disk is full); free some space')"
+    )
+    done, _ = run(tmp_path, body)
+    assert done.returncode == 1
+    assert re.fullmatch(r"\d\d:\d\d:\d\d error: a\.h5: cannot be written [^\n]*\n", done.stderr)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "logs/deep/x.log").mkdir(parents=True)
+    script = f"from speechsong import logs\nwith logs.reporting({str(tmp_path / 'logs/deep/x.log')!r}): pass"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "x.log: cannot be written" in done.stderr
 
 
 def test_a_mistake_with_a_cause_is_still_one_line(tmp_path):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
+import re
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 def test_every_model_approach_and_direction_is_in_the_table(demo):
     results = demo.folder / "results/demo"
-    for model in ("w2v2", "hubert", "mert"):
+    for model in ("hubert", "mert"):
         table = pd.read_csv(results / f"adapt/{model}.csv", keep_default_na=False)
         assert list(table.columns) == [
             *("model", "approach", "protocol", "seed", "source", "target", "stage", "test_domain", "accuracy", "uar"),
@@ -34,7 +33,7 @@ def test_every_model_approach_and_direction_is_in_the_table(demo):
             for approach in APPROACHES
             for source, other in (("speech", "music"), ("music", "speech"))
             for rest in (("", source), ("", other), (other, other), (other, source), (source, source))
-        }
+        } | {(approach, "speech+music", "", tested) for approach in APPROACHES for tested in ("speech", "music")}
         assert len(table) == len(rows)
         assert (table["accuracy"].between(0, 1) & table["uar"].between(0, 1)).all()
         assert (table[table["approach"] == "peft"][[f"parameters_{part}" for part in PARTS]] > 0).all(axis=None)
@@ -72,10 +71,31 @@ def test_another_seed_or_setting_redoes_its_own_stages_only(demo):
         text = plan.stdout + plan.stderr
         assert plan.returncode == 0, text
         if jobs is None:
-            assert text.count("random-7: speech-music") == 9
+            assert text.count("random-7: speech-music") == text.count("random-7: speech+music") == 6
             assert "random-0: speech" not in text
         else:
             assert {rule for rule in ("adapt_peft", "adapt_pooled", "extract_w2v2") if rule in text} == jobs
+
+
+def test_one_part_of_peft_adds_stages_and_redoes_none(demo):
+    config = demo.config | {"adapt": demo.config["adapt"] | {"parts": ["all", "lora", "gate"]}}
+    plan = demo.snakemake("-n", "adapt", config=config)
+    text = plan.stdout + plan.stderr
+    assert plan.returncode == 0, text
+    assert re.search(r"^adapt_peft +28$", text, re.M)  # 2 encoders, 2 parts, 7 directions
+    assert "Adapt mert, peft," not in text and "adapt_pooled" not in text
+    results, place = demo.folder / "results/demo", "mert/peft-lora/random-0/speech+music"
+    try:
+        done = demo.snakemake(f"results/demo/adapt/{place}.csv", config=config)
+        assert done.returncode == 0, done.stdout + done.stderr
+        table = pd.read_csv(results / f"adapt/{place}.csv")
+        assert list(table["test_domain"]) == ["speech", "music"]
+        trained = {part for part in PARTS if (table[f"parameters_{part}"] > 0).all()}
+        assert trained == {"lora", "layer_weights", "head"}
+    finally:
+        # other tests look at all files
+        for made in results.rglob("peft-lora"):
+            shutil.rmtree(made)
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(demo):
@@ -84,25 +104,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(demo):
     made = [f"checkpoints/{place}.safetensors", f"checkpoints/{place}.json", f"predictions/{place}.csv"]
     targets = [f"results/demo/{made[0]}"]
     state = demo.folder / f"results/demo/state/{place}.safetensors"
-    command = [sys.executable, "-m", "snakemake", "--directory", str(demo.folder)]
-    (demo.folder / "killed.yaml").write_text(yaml.safe_dump(config))
-    options = ["--configfile", str(demo.folder / "killed.yaml"), "--cores", "2"]
     kept = {name: (demo.folder / f"results/demo/{name}").read_bytes() for name in made}
-    process = subprocess.Popen(
-        [*command[:3], *targets, *command[3:], *options],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert state.exists()
-    demo.snakemake("--unlock", config=config)
+    demo.kill_when(state, targets[0], config)
     resumed = demo.snakemake(*targets, config=config)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed after epoch" in resumed.stdout + resumed.stderr
@@ -125,7 +128,7 @@ def test_without_a_gpu_it_says_how_long_peft_takes_and_how_to_leave_it_out(run):
         lines = [line for line in (stopped.stdout + stopped.stderr).splitlines() if "Without a GPU" in line]
         assert bool(lines) == said
         if said:
-            assert "18 peft stages" in lines[0]
+            assert "21 peft stages" in lines[0]
             assert "`adapt: {approaches: [baseline, ws]}`" in lines[0]
 
 

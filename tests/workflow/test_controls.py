@@ -32,7 +32,7 @@ def controls(new_run):
         "encoders": {"hubert": hubert, "tiny-random": hubert | {"control": "random"}},
         "split": {"protocols": ["random"], "seeds": [0]},
         "probe": {"epochs": 20},
-        "adapt": config["adapt"] | {"epochs": 1},
+        "adapt": config["adapt"] | {"epochs": 1, "models": None},
     }
     parts = ("baseline/random-0/speech", "ws/random-0/speech", "peft/random-0/speech", "peft/random-0/speech-music")
     stages = [f"results/demo/adapt/tiny-random/{part}.csv" for part in parts]
@@ -83,7 +83,7 @@ def test_probes_distances_and_their_summary(controls):
 def test_adaptation(controls):
     table = pd.read_csv(controls.results / "adapt/logmel.csv")
     assert set(table["approach"]) == {"baseline"}
-    assert len(table) == 10
+    assert len(table) == 12
     for place, control, layers in (("logmel/baseline", "log-mel", [0]), ("tiny-random/peft", "random", [1, 2])):
         path = controls.results / f"checkpoints/{place}/random-0/speech-music.json"
         described = json.loads(path.read_text())

@@ -27,8 +27,8 @@ import soundfile
 import yaml
 
 from speechsong.corpora import zenodo
-from speechsong.demo.encoders import write_encoder
 from speechsong.embeddings.store import read_pooled
+from tiny_encoders import write_encoder
 
 ROOT = Path(__file__).parents[2]
 
@@ -175,15 +175,18 @@ OF_THIN = {
     *("plot_probe_layers", "plot_probe_emotions", "plot_confusion", "plot_fad", "plot_adapt", "summarise"),
     *("plot_probe_emotions_converged", "plot_confusion_converged"),
     *("plot_paper_layers", "plot_paper_emotions", "plot_paper_fad"),
-    *("measure_transfer", "tabulate_transfer", "plot_transfer", "describe_encoder"),
+    *("measure_transfer", "tabulate_transfer", "plot_transfer", "describe_encoder", "describe_corpus"),
+    *("correlate_transfer", "tabulate_similarity", "plot_similarity", "measure_strata", "tabulate_strata"),
+    *("describe_recordings", "tabulate_speakers", "plot_strata", "map_clips", "plot_clip_map"),
     *("measure_pairs", "gather_pairs_left_out", "correct_pairs", "count_nearest", "plot_fad_pairs"),
 }
 OF_LOG_MEL_AND_TWO_PROTOCOLS = {"extract_logmel", "tabulate_leakage", "plot_leakage"}
+OF_WS = {"gather_layer_weights", "plot_layer_weights"}
 OF_DOWNLOADS = {"fetch_encoder", "fetch_ravdess"}
 # the figures of rules/report.smk
 FIGURES = re.findall(r'^    "([\w-]+)": \(', (ROOT / "rules/report.smk").read_text(), re.M)
-# adapt_peft in test_adapt_run: a killed run goes on
-ELSEWHERE = {"adapt_peft"}
+# adapt_peft in test_adapt_run and pretrain in test_pretrain_run: a killed run goes on
+ELSEWHERE = {"adapt_peft", "pretrain"}
 
 
 def test_every_rule_is_killed_in_some_test():
@@ -196,7 +199,7 @@ def test_every_rule_is_killed_in_some_test():
     # those of each encoder and each figure have their names from the config and from FIGURES
     looped = {"extract_w2v2", "extract_mert", *(f"plot_{figure.replace('-', '_')}" for figure in FIGURES)}
     found = named - {""} | looped
-    killed = OF_THIN | OF_LOG_MEL_AND_TWO_PROTOCOLS | OF_DOWNLOADS | ELSEWHERE
+    killed = OF_THIN | OF_LOG_MEL_AND_TWO_PROTOCOLS | OF_WS | OF_DOWNLOADS | ELSEWHERE
     assert found - killed == set(), "rules that no test kills: add them to OF_THIN, or to a run that has them"
     # extraction of log-mel has no rule of its own
     assert killed - found == {"extract_logmel"}, "there are no such rules any more"
@@ -240,6 +243,17 @@ def test_a_power_cut_with_log_mel_and_two_protocols(copy, marks):
     assert "/embeddings/logmel/speech/layer00/calm.h5" in whole
     assert whole.keys() == cut.keys()
     assert [name for name in whole if whole[name] != cut[name]] == []
+
+
+def test_a_power_cut_while_layer_weights_are_gathered(copy, marks):
+    adapt = copy.config["adapt"] | {"approaches": ["ws"], "epochs": 1}
+    copy.config = copy.config | {"models": ["mert"], "adapt": adapt}
+    target = "results/demo/figures/layer_weights.svg"
+    cut_and_go_on(copy, marks, OF_WS, target)
+    cut = (copy.folder / target).read_bytes()
+    shutil.rmtree(copy.folder / "results/demo/layer_weights")
+    assert copy.snakemake(target, config=copy.config).returncode == 0
+    assert (copy.folder / target).read_bytes() == cut
 
 
 class Published(BaseHTTPRequestHandler):

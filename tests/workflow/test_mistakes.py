@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from speechsong.demo import voices
-from speechsong.demo.encoders import write_encoder
+from tiny_encoders import write_encoder
 
 EMOTIONS = ["calm", "happy"]
 
@@ -58,7 +58,11 @@ def refuse(run, target: str, *parts: str, config: dict | None = None, **environm
     assert "Traceback" not in text
     lines = [line for line in text.splitlines() if all(part in line for part in parts)]
     assert lines, text
-    half = [p for p in (run.folder / "results").rglob("*") if p.name.startswith(".") and p.is_file()]
+    half = [
+        p
+        for p in (run.folder / "results").rglob("*")
+        if p.name.startswith(".") and p.suffix != ".sha256" and p.is_file()
+    ]
     assert half == []
     return lines[0]
 
@@ -126,6 +130,33 @@ def test_a_recording_that_cannot_be_used(corpus):
     path.write_bytes(b"RIFF" + os.urandom(500))
     refuse(corpus, "results/clips/speech.csv", path.name, "cannot be read as audio")
     assert not (corpus.folder / "results/clips/speech.csv").exists()
+
+
+def test_clips_that_cannot_be_used_are_listed_at_once_and_left_out(corpus):
+    target, listing = "results/clips/speech.csv", corpus.folder / "results/logs/clips/speech.exclude"
+    bad = [recording(corpus), recording(corpus, "03")]
+    spoil_silent(bad[0])
+    bad[1].write_bytes(bad[1].read_bytes()[:5000])
+    refuse(corpus, target, "2 clips of `speech` cannot be used", "speech.exclude", "`corpora.speech.exclude`")
+    assert all(path.name in listing.read_text() for path in bad)
+    listing.rename(corpus.folder / "bad.txt")
+    corpus.config["corpora"]["speech"]["exclude"] = "bad.txt"
+    done = corpus.snakemake(target, config=corpus.config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (corpus.folder / target).read_text()
+    assert not any(path.stem in text for path in bad)
+
+
+def test_a_table_takes_nothing_from_the_ravdess_that_it_replaces_and_its_confounding_is_said(corpus):
+    paths = [recording(corpus, emotion, channel) for channel in ("Speech", "Song") for emotion in ("02", "03")]
+    lines = [f"{path},{EMOTIONS[i % 2]},{i % 2}" for i, path in enumerate(paths)]
+    (corpus.folder / "own.csv").write_text("\n".join(["path,emotion,speaker", *lines, ""]))
+    own = {"reader": "table", "table": "own.csv"}
+    config = corpus.config | {"corpora": {"speech": own, "music": own}}
+    done = corpus.snakemake("results/clips/speech.csv", config=config)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert "Domain `speech`: Emotion and speaker are confounded" in text
 
 
 def test_a_bad_recording_stops_its_own_tuple_and_costs_no_other(corpus, encoder):

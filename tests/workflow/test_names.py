@@ -14,7 +14,6 @@ NASTY = (
     "-rf",
     "two words",
     "quote\"s and 's",
-    "line\nbreak",
     "$(touch ran)",
     "`touch ran`",
     "; touch ran;",
@@ -37,9 +36,9 @@ def test_files_and_people_of_any_name(run):
         "corpora": {},
         "emotions": ["calm", "happy"],
         "models": ["logmel"],
-        "split": {"protocols": ["random"], "seeds": [0]},
+        "split": {"protocols": ["random"], "seeds": [1]},
         "probe": {"epochs": 3},
-        "adapt": {"approaches": ["baseline"], "seeds": [0], "epochs": 2},
+        "adapt": {"approaches": ["baseline"], "seeds": [1], "epochs": 2},
         "results": "results of 'mine'",
     }
     some = [n for n in voices.recordings("speech") if n.split("-")[-5] in ("02", "03") and "-01-01-0" in n]
@@ -54,7 +53,9 @@ def test_files_and_people_of_any_name(run):
                 path = root / emotion / f"{name}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 same = run.folder / "made" / source.replace("-02-", f"-{code}-").replace("-03-", f"-{code}-")
-                path.write_bytes((same if same.is_file() else run.folder / "made" / source).read_bytes() + bytes(2 * i))
+                # no two recordings have the same bytes
+                more = bytes(2 * i) + (b"\1\0" if emotion == "happy" else b"")
+                path.write_bytes((same if same.is_file() else run.folder / "made" / source).read_bytes() + more)
                 rows.append([f"{emotion}/{name}.wav", emotion, f"{name}, {i % 5}"])
                 wanted.add((domain, f"{emotion}/{name}", f"{name}, {i % 5}"))
         with (run.folder / f"table {domain}.csv").open("w", newline="", encoding="utf-8") as stream:

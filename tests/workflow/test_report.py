@@ -15,6 +15,7 @@ WIDTHS = {"laptop": 1366, "phone": 375}
 FIGURES = (
     *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),
     *("probe_emotions-converged-random", "probe_emotions-converged-speaker", "transfer", "fad_pairs"),
+    *("similarity", "strata", "layer_weights", "clip_map"),
     *("confusion-converged-random", "confusion-converged-speaker", "paper_layers", "paper_emotions", "paper_fad"),
     *("leakage", "adapt", "fad"),
 )
@@ -56,12 +57,12 @@ def pictures(browser: Browser, selector: str) -> list[bool]:
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_it_opens_on_the_summary(report, browser, width):
+def test_it_opens_on_the_summary(report, demo, browser, width):
     browser.open(report, width)
     browser.wait("document.querySelector('#rulegraph canvas')")
     assert pictures(browser, ".summary img") == [True] * len(FIGURES)
     text = browser.run("document.querySelector('.summary').innerText")
-    assert "These numbers mean nothing" in text
+    assert demo.config["notice"] in text
     assert "120 recordings of 10 speakers" in text
     # its top is in sight
     assert browser.run(

@@ -18,22 +18,29 @@ pytestmark = pytest.mark.slow
 # what `all` is made of, by what it rests on
 FAD = {"measure_fad": 6, "gather_fad": 2, "gather_left_out": 2}
 PAIRS = {"measure_pairs": 6, "gather_pairs_left_out": 2, "correct_pairs": 2}
+# what rests on distances and predictions
+SIMILAR = {"correlate_transfer": 2, "tabulate_similarity": 1, "plot_similarity": 1}
 PAIRS_SHOWN = {"count_nearest": 1, "plot_fad_pairs": 1}
-FAD_SHOWN = {"plot_fad": 1, "plot_paper_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
+FAD_SHOWN = SIMILAR | {"plot_fad": 1, "plot_paper_fad": 1, "rank_fad": 1, "check_claims": 1, "summarise": 1}
 PREDICTED = {"gather_predictions": 2, "gather_tasks": 2, "evaluate": 2, "measure_transfer": 2}
-TRANSFER_SHOWN = {"tabulate_transfer": 1, "plot_transfer": 1}
+TRANSFER_SHOWN = {"tabulate_transfer": 1, "plot_transfer": 1} | SIMILAR
+# what rests on the choice of a layer, and on embeddings
+MAPPED = {"map_clips": 2, "plot_clip_map": 1}
+STRATA = {"measure_strata": 2, "tabulate_strata": 1, "tabulate_speakers": 1, "plot_strata": 1}
 PROBES = {"probe": 12, "gather_probe": 2} | PREDICTED
 PROBES_SHOWN = {
     **{"compare": 1, "check_claims": 1, "tabulate_probe": 1, "plot_probe_layers": 1, "plot_probe_emotions": 1},
     **TRANSFER_SHOWN,
+    **STRATA,
+    **MAPPED,
     **{"plot_confusion": 1, "plot_probe_emotions_converged": 1, "plot_confusion_converged": 1},
     **{"plot_paper_layers": 1, "plot_paper_emotions": 1},
     **{"tabulate_paper": 1, "summarise": 1},
 }
-ADAPTED = {"adapt_pooled": 12, "gather_adapt": 2} | PREDICTED
+ADAPTED = {"adapt_pooled": 14, "gather_adapt": 2} | PREDICTED
 ADAPTED_SHOWN = TRANSFER_SHOWN | {"tabulate_adapt": 1, "plot_adapt": 1, "tabulate_paper": 1}
 SHOWN = FAD_SHOWN | PAIRS_SHOWN | PROBES_SHOWN | ADAPTED_SHOWN
-INDEXED = {"index_clips": 2, "split": 2}
+INDEXED = {"index_clips": 2, "split": 2, "describe_recordings": 1}
 # what rests on every recording
 ALL = (
     FAD
@@ -49,7 +56,8 @@ PLOTS = {
     f"plot_{name}": 1
     for name in (
         *("probe_layers", "probe_emotions", "probe_emotions_converged", "confusion", "confusion_converged"),
-        *("transfer", "fad", "fad_pairs", "adapt", "paper_layers", "paper_emotions", "paper_fad"),
+        *("transfer", "similarity", "strata", "clip_map", "fad", "fad_pairs", "adapt"),
+        *("paper_layers", "paper_emotions", "paper_fad"),
     )
 }
 
@@ -135,7 +143,7 @@ def test_everything_is_there(thin):
     for name in ("probe", "adapt", "comparisons", "fad", "kad", "paper", "claims"):
         assert len(pd.read_csv(results / f"tables/{name}.csv")) > 0
     assert "Figures: results/demo/figures" in thin.output
-    assert "These numbers mean nothing" in (results / "summary.html").read_text()
+    assert thin.config["notice"] in (results / "summary.html").read_text()
 
 
 def test_one_protocol_has_nothing_to_set_beside(thin):
@@ -193,7 +201,7 @@ def test_a_formula_of_the_encoders(thin):
         ("measure_pairs", PAIRS | PAIRS_SHOWN | {"summarise": 1}),
         ("plot", PLOTS | {"summarise": 1}),
         ("summarise", {"summarise": 1}),
-        ("measure_kad", {"measure_kad": 2, "tabulate_kad": 1, "summarise": 1}),
+        ("measure_kad", SIMILAR | {"measure_kad": 2, "tabulate_kad": 1, "summarise": 1}),
         ("adapt_pooled", ADAPTED | ADAPTED_SHOWN | {"compare": 1, "check_claims": 1, "summarise": 1}),
         ("make_encoder", {"make_encoder": 1, "extract_mert": 4}),
     ],
@@ -246,11 +254,10 @@ def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
-    own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
-    own |= {"measure_transfer": 1}
-    assert found.jobs == {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1} | own | SHOWN | {
-        "tabulate_kad": 1
-    }
+    own |= {"adapt_pooled": 7, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
+    own |= {"measure_transfer": 1, "correlate_transfer": 1, "measure_strata": 1, "map_clips": 1}
+    own |= {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1, "tabulate_kad": 1}
+    assert found.jobs == SHOWN | own
     assert all(line.startswith("hubert") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 
@@ -267,16 +274,17 @@ def test_another_revision_of_an_encoder(thin, there):
             shutil.rmtree(folder / "two")
     own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
     own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
-    own |= {"adapt_pooled": 6, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
-    own |= {"measure_transfer": 1}
+    own |= {"adapt_pooled": 7, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
+    own |= {"measure_transfer": 1, "correlate_transfer": 1, "measure_strata": 1, "map_clips": 1}
     own |= {"extract_w2v2": 4, "describe_encoder": 1}
-    assert found.jobs == own | SHOWN | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})
+    assert found.jobs == SHOWN | own | {"tabulate_kad": 1} | ({} if there else {"fetch_encoder": 1})
     assert all(line.startswith("w2v2") for kind in ("Extract", "Probe", "FAD", "KAD") for line in found.of(kind))
 
 
 # ---- recordings ----
 
 OF_CALM_SPEECH = {"extract_w2v2": 1, "extract_mert": 1, "describe_encoder": 2, "index_clips": 1, "split": 2} | ALL
+OF_CALM_SPEECH |= {"describe_recordings": 1}
 
 
 def assert_calm_speech(found: Plan) -> None:
@@ -329,7 +337,7 @@ def test_a_recording_more_of_an_emotion_that_the_run_leaves_out(thin):
     [
         ("figures/fad.png", {"plot_fad": 1, "summarise": 1}),
         ("tables/fad.tex", {"rank_fad": 1, "plot_fad": 1, "plot_paper_fad": 1, "summarise": 1}),
-        ("kad/mert.csv", {"measure_kad": 1, "tabulate_kad": 1, "summarise": 1}),
+        ("kad/mert.csv", SIMILAR | {"correlate_transfer": 1, "measure_kad": 1, "tabulate_kad": 1, "summarise": 1}),
         ("summary.html", {"summarise": 1}),
     ],
 )

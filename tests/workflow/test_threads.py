@@ -47,7 +47,9 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._over.wait(0.1):
-            self.seen.append([found for path in Path("/proc").glob("[0-9]*") if (found := self._job(path))])
+            found = {path: job for path in Path("/proc").glob("[0-9]*") if (job := self._job(path))}
+            # one that ended during this look may have made room for another
+            self.seen.append([job for path, job in found.items() if self._job(path)])
 
     def _job(self, path: Path) -> dict[str, str] | None:
         try:

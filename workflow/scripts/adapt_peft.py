@@ -5,7 +5,7 @@ import torch
 from speechsong import files
 from speechsong.adaptation import domains, learners, stages, training
 from speechsong.corpora.readers import used
-from speechsong.encoders import loading
+from speechsong.encoders import devices, loading
 from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
@@ -15,7 +15,7 @@ with reporting(snakemake.log[0]):
     recordings = used(config)
     folder = Path(inputs.encoder[0]).parent
     encoder = loading.load_entry(folder, stage.model, stage.encoder, config["device"])
-    loading.report_device(encoder, snakemake.resources.gpu)
+    devices.report(encoder.device, snakemake.resources)
     cache = 1e9 * config["adapt"]["cache_gb"]
     learnt_from = domains.recorded_domains(stage, encoder, {d: recordings[d] for d in stage.tested}, cache)
     learner = learners.peft_learner(stage, encoder)

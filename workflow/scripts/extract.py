@@ -4,7 +4,7 @@ import torch
 
 from speechsong.corpora.readers import used
 from speechsong.embeddings import extract, store
-from speechsong.encoders import loading
+from speechsong.encoders import devices, loading
 from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
@@ -13,7 +13,7 @@ with reporting(snakemake.log[0]):
     recordings = [r for r in used(snakemake.config)[domain] if r.emotion == emotion]
     folder = Path(snakemake.input.encoder[0]).parent
     encoder = loading.load_entry(folder, params.model, params.encoder, snakemake.config["device"])
-    loading.report_device(encoder, snakemake.resources.gpu)
+    devices.report(encoder.device, snakemake.resources)
     embeddings = extract.extract(encoder, recordings, params.blocks)
     attributes = extract.attributes(encoder, params.encoder, domain, emotion)
     for layer, path in enumerate(snakemake.output):

@@ -6,5 +6,5 @@ with reporting(snakemake.log[0]):
     inputs = snakemake.input
     clips = dict(zip(snakemake.params.domains, inputs.clips, strict=True))
     table = predictions.gather(inputs.predictions, clips, inputs.probes)
-    with files.atomic(snakemake.output[0]) as temporary:
+    with files.sealed(snakemake.output[0]) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

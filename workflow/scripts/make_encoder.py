@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from speechsong.demo.encoders import write_encoder
+from speechsong.demo import encoders
 from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
     folder = Path(snakemake.wildcards.folder)
-    write_encoder(folder, folder.name)
+    encoders.unpack(folder.name, folder)

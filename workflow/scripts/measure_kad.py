@@ -3,8 +3,15 @@ from speechsong.distances import kad
 from speechsong.logs import reporting
 
 with reporting(snakemake.log[0]):
-    inputs, params, model = snakemake.input, snakemake.params, snakemake.wildcards.model
+    inputs, output, params = snakemake.input, snakemake.output, snakemake.params
     a, b = params.domains
-    clips = dict(zip(params.domains, inputs.clips, strict=True))
-    rows = kad.run({a: inputs.a, b: inputs.b}, clips, model=model, emotions=params.emotions, paired=params.paired)
-    files.write_rows(snakemake.output[0], [{"model": model} | row for row in rows])
+    tables = kad.run(
+        {a: inputs.a, b: inputs.b},
+        dict(zip(params.domains, inputs.clips, strict=True)),
+        model=snakemake.wildcards.model,
+        emotions=params.emotions,
+        paired=params.paired,
+        blocks=params.blocks,
+    )
+    for path, some in zip((output.kad, output.left_out, output.clips), tables, strict=True):
+        files.write_rows(path, [{"model": snakemake.wildcards.model} | row for row in some])

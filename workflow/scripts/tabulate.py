@@ -12,11 +12,11 @@ TABLES = {
     ),
     "adapt": (
         summaries.two_stages,
-        ("stage_one", "stage_two", "direct", "equal_budget", "source_after"),
+        ("stage_one", "stage_two", "direct", "equal_budget", "joint", "source_after"),
         ("protocol", "source", "target"),
     ),
     "transfer": (transfer.summary, ("within", "across"), ("approach", "fit", "protocol", "source", "over")),
-    "kad": (lambda rows: rows, (), ()),
+    **dict.fromkeys(("kad", "similarity", "strata", "speakers"), (lambda rows: rows, (), ())),
 }
 
 with reporting(snakemake.log[0]):

@@ -13,9 +13,9 @@ In every transformer block up to the last layer that is weighted:
    as we can tell, is Lashkarashvili et al. (2024, arXiv 2402.11747), which we could not read in full, so these forms
    are our readings.
 
-The next block sees the gated output. Each layer is averaged over the clip's frames, the layers are weighted by a learnt
-softmax, and a linear head gives the logits. What comes before the first block is frozen and has no adapters, so that
-part (`encoders.forward.front`) is computed once for each clip and kept.
+Any of the three may be left out. The next block sees the gated output. Each layer is averaged over the clip's frames,
+the layers are weighted by a learnt softmax, and a linear head gives the logits. What comes before the first block is
+frozen and has no adapters, so that part (`encoders.forward.front`) is computed once for each clip and kept.
 """
 
 from __future__ import annotations
@@ -63,31 +63,31 @@ GATES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of the trained parts. The names are those of the config key `adapt`.
+    """Settings of the trained parts. The names are those of the config key `adapt`. A part without them is left out.
 
     Attributes
     ----------
-    rank : int
-        Rank of LoRA.
-    alpha : float
+    rank : int or None
+        Rank of LoRA; None without LoRA.
+    alpha : float or None
         LoRA's updates are multiplied by alpha / rank.
     targets : tuple of str
         Projections of the attention with LoRA: q, k, v, out.
-    width : int
-        Width of the bottleneck.
-    gate : str
-        One of `GATES`. All but "sigmoid" change nothing before training.
+    width : int or None
+        Width of the bottleneck; None without one.
+    gate : str or None
+        One of `GATES`. All but "sigmoid" change nothing before training. None without a gate.
     layers : tuple of int
         The hidden states that are weighted, ascending; 1 is the output of the first block.
     """
 
-    rank: int
-    alpha: float
-    targets: tuple[str, ...]
-    width: int
-    gate: str
+    rank: int | None = None
+    alpha: float | None = None
+    targets: tuple[str, ...] = ()
+    width: int | None = None
+    gate: str | None = None
     layers: tuple[int, ...]
 
 
@@ -138,16 +138,22 @@ class Adapted(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.layers = settings.layers
-        self.gate_form = GATES[settings.gate]
         # later blocks are never run
         blocks = self.layers[-1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.transformer = inject_adapter_in_model(lora_config(settings), encoder.model)
-            self.bottleneck = nn.ModuleList(Bottleneck(encoder.width, settings.width) for _ in range(blocks))
-            size = encoder.width if self.gate_form.per_channel else 1
-            start = torch.full((size,), self.gate_form.start)
-            self.gate = nn.ParameterList(nn.Parameter(start.clone()) for _ in range(blocks))
+            self.transformer = encoder.model
+            if settings.rank is not None:
+                self.transformer = inject_adapter_in_model(lora_config(settings), encoder.model)
+            self.bottleneck = nn.ModuleList()
+            if settings.width is not None:
+                self.bottleneck.extend(Bottleneck(encoder.width, settings.width) for _ in range(blocks))
+            self.gate = nn.ParameterList()
+            if settings.gate is not None:
+                self.gate_form = GATES[settings.gate]
+                size = encoder.width if self.gate_form.per_channel else 1
+                start = torch.full((size,), self.gate_form.start)
+                self.gate.extend(nn.Parameter(start.clone()) for _ in range(blocks))
             self.layer_weights = nn.Parameter(torch.zeros(len(self.layers)))
             self.head = nn.Linear(encoder.width, classes)
         for module in self.transformer.modules():
@@ -195,8 +201,10 @@ class Adapted(nn.Module):
 
     def adapt_output(self, block: int, hidden: torch.Tensor) -> torch.Tensor:
         """Apply bottleneck and gate to the output (B, T, d) of a block, counted from 1."""
+        adapted = self.bottleneck[block - 1](hidden) if self.bottleneck else hidden
+        if not self.gate:
+            return adapted
         factor = self.gate_form.scale * torch.sigmoid(self.gate[block - 1])
-        adapted = self.bottleneck[block - 1](hidden)
         return hidden + (adapted - hidden) * factor if self.gate_form.on_adapter else adapted * factor
 
 

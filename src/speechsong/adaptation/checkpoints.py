@@ -1,22 +1,26 @@
 """Checkpoints: the trained parameters of a stage in a safetensors file, and beside it a JSON that describes them.
 
-The encoder itself is not in the file; the description names it.
+The encoder itself is not in the file; the description names it. The metadata of the safetensors file hold a digest of
+the parameters and the description, so that damage to either file is noticed. Checkpoints of earlier versions have none.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from speechsong import files
+from speechsong.encoders.families import FAMILIES
 from speechsong.errors import UserError
+from speechsong.states import digest
 
 # the trained parts of a model: the first component of the names of their parameters
 PARTS = ("lora", "bottleneck", "gate", "layer_weights", "head")
@@ -33,8 +37,14 @@ _KEYS = {
 # further keys, except for log-mel spectra
 _ENCODED = {"family": _TEXT, "weights": _TEXT, "window_seconds": _NUMBER}
 _ENCODER = {"checkpoint": _TEXT, "revision": (str, type(None))}
-# further keys of `settings` for approach peft
-_ADAPTERS = {"rank": (int,), "alpha": _NUMBER, "targets": (list,), "width": (int,), "gate": _TEXT}
+# further keys of `settings` for each part of peft, and their types
+ADAPTERS: dict[str, dict[str, tuple[type, ...]]] = {
+    "lora": {"rank": (int,), "alpha": _NUMBER, "targets": (list,)},
+    "bottleneck": {"width": (int,)},
+    "gate": {"gate": _TEXT},
+}
+# what each approach puts into the encoder
+APPROACHES = {"baseline": (), "ws": (), "peft": tuple(ADAPTERS)} | {f"peft-{part}": (part,) for part in ADAPTERS}
 _RETRAIN = "let `snakemake` train the checkpoint again"
 
 
@@ -45,10 +55,11 @@ def description_of(path: str | Path) -> Path:
 
 def write(path: str | Path, parameters: dict[str, np.ndarray], description: dict) -> None:
     """Write a checkpoint and its description."""
+    metadata = {"digest": digest(parameters, json.dumps(description, sort_keys=True))}
     with files.atomic(description_of(path)) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     with files.atomic(path) as temporary:
-        temporary.write_bytes(save_tensors(parameters))
+        temporary.write_bytes(save_tensors(parameters, metadata=metadata))
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
@@ -70,26 +81,60 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     for needed in (Path(path), beside):
         if not needed.is_file():
             raise UserError(f"{needed}: missing; a checkpoint is a .safetensors file with its .json beside it")
+    # what safetensors raises depends on what is wrong
     try:
         parameters = load_tensors(Path(path).read_bytes())
-    except (SafetensorError, ValueError, KeyError) as error:
+        with safe_open(path, framework="numpy") as stored:
+            written = (stored.metadata() or {}).get("digest")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); correct its permissions, or {_RETRAIN}") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+        cause = " ".join(str(error).split())
         raise UserError(
-            f"{path}: not a complete safetensors file ({error}); delete it and let `snakemake` train it again"
+            f"{path}: not a complete safetensors file ({cause}); delete it and let `snakemake` train it again"
         ) from error
     try:
         description = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(f"{beside}: cannot be read ({error.strerror}); correct its permissions") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{beside}: not valid JSON ({error}); {_RETRAIN}") from error
     _check_types(beside, "", description, _KEYS)
     if description["encoder"].get("control") != "log-mel":
         _check_types(beside, "", description, _ENCODED)
         _check_types(beside, "encoder.", description["encoder"], _ENCODER)
-    if description["approach"] == "peft":
-        _check_types(beside, "settings.", description["settings"], _ADAPTERS)
-    for key, kind in (("emotions", str), ("layers", int)):
-        if not description[key] or not all(isinstance(value, kind) for value in description[key]):
-            raise UserError(f"{beside}: {key} cannot be {description[key]}; {_RETRAIN}")
+        if description["family"] not in FAMILIES or description["encoder"].get("control") not in (None, "random"):
+            what = f"{description['family']} and {description['encoder'].get('control')}"
+            raise UserError(f"{beside}: family and encoder.control cannot be {what}; {_RETRAIN}")
+    if description["approach"] not in APPROACHES:
+        raise UserError(f"{beside}: approach cannot be {description['approach']!r}; {_RETRAIN}")
+    for part in APPROACHES[description["approach"]]:
+        _check_types(beside, "settings.", description["settings"], ADAPTERS[part])
+    emotions, layers = description["emotions"], description["layers"]
+    if not emotions or not all(isinstance(e, str) and e for e in emotions) or len(set(emotions)) < len(emotions):
+        raise UserError(f"{beside}: emotions cannot be {emotions}; {_RETRAIN}")
+    if not layers or not all(type(n) is int and 0 <= n < 1000 for n in layers) or layers != sorted(set(layers)):
+        raise UserError(f"{beside}: layers cannot be {layers}; {_RETRAIN}")
+    if written is not None and written != digest(parameters, json.dumps(description, sort_keys=True)):
+        raise UserError(f"{path}: it, or {beside.name} beside it, was changed or damaged; {_RETRAIN}")
+    _check_parameters(path, parameters, description)
     return parameters, description
+
+
+def _check_parameters(path: str | Path, parameters: dict[str, np.ndarray], description: dict) -> None:
+    """Check that parameters are finite, float32, and of as many classes and layers as the description says."""
+    for name, value in parameters.items():
+        if value.dtype != np.float32 or not np.isfinite(value).all():
+            what = f"is {value.dtype}, not float32" if value.dtype != np.float32 else "is not finite"
+            raise UserError(f"{path}: {name} {what}; {_RETRAIN}")
+    sizes = {"head.weight": (len(description["emotions"]), None), "head.bias": (len(description["emotions"]),)}
+    if description["approach"] != "baseline":
+        sizes["layer_weights"] = (len(description["layers"]),)
+    for name, wanted in sizes.items():
+        shape = parameters[name].shape if name in parameters else None
+        if shape is None or len(shape) != len(wanted) or wanted[0] != shape[0]:
+            text = "is missing" if shape is None else f"has shape {shape}"
+            raise UserError(f"{path}: {name} {text}, which does not fit {description_of(path).name}; {_RETRAIN}")
 
 
 def _check_types(path: Path, prefix: str, values: object, wanted: Mapping[str, tuple[type, ...]]) -> None:
@@ -99,8 +144,18 @@ def _check_types(path: Path, prefix: str, values: object, wanted: Mapping[str, t
     if missing:
         raise UserError(f"{path}: lacks {', '.join(missing)}; {_RETRAIN}")
     for key, types in wanted.items():
-        if not isinstance(values[key], types):
-            raise UserError(f"{path}: {prefix}{key} cannot be {values[key]!r}; {_RETRAIN}")
+        value = values[key]
+        # a bool is an int in Python
+        sound = isinstance(value, types) and not isinstance(value, bool)
+        if sound and types != _TEXT and isinstance(value, int | float):
+            sound = 0 < value < 10**9 and math.isfinite(value)
+        if not sound:
+            raise UserError(f"{path}: {prefix}{key} cannot be {repr(value)[:80]}; {_RETRAIN}")
+
+
+def is_random(description: dict) -> bool:
+    """Tell whether the encoder of a checkpoint has random weights."""
+    return description["encoder"].get("control") == "random"
 
 
 def encoder_identity(encoder: dict) -> dict:

@@ -56,7 +56,8 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
     Returns
     -------
     dict of Domain
-        Inputs are clip means, float32: (n, d) averaged over the layers for baseline, (n, N, d) for ws.
+        By name; joint training has one more, the union. Inputs are clip means, float32: (n, d) averaged over the layers
+        for baseline, (n, N, d) for ws.
 
     Raises
     ------
@@ -79,6 +80,8 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
         means = [layer.means for layer in layers]
         inputs = np.mean(means, axis=0) if stage.approach == "baseline" else np.stack(means, axis=1)
         domains[name] = _domain(stage, name, first.clips, first.labels, inputs, maker)
+    if stage.trained not in domains:
+        domains[stage.trained] = _union(domains, np.concatenate([domain.inputs for domain in domains.values()]))
     return domains
 
 
@@ -99,7 +102,7 @@ def recorded_domains(
     Parameters
     ----------
     stage
-        Names the emotions and the domain that is trained on.
+        Names the emotions and what is trained on.
     encoder
         It computes the fronts.
     recordings
@@ -110,16 +113,34 @@ def recorded_domains(
     Returns
     -------
     dict of Domain
-        Inputs are `fronts.Fronts`.
+        By name; joint training has one more, the union. Inputs are `fronts.Fronts`.
     """
     domains = {}
     for name, listed in recordings.items():
-        # all the memory is for the domain that is trained on: the other one is tested only once
-        inputs = Fronts(encoder, [r.path for r in listed], limit if name == stage.tested[0] else 0)
+        # all the memory is for what is trained on: the rest is tested only once
+        room = limit if name == stage.trained else 0
+        inputs = Fronts(encoder, [r.path for r in listed], room, [r.edits for r in listed])
         answers = np.array([stage.emotions.index(r.emotion) for r in listed])
         maker: dict[str, str | None] = {"family": encoder.family, "weights": encoder.weights}
         domains[name] = _domain(stage, name, [r.clip_id for r in listed], answers, inputs, maker)
+    if stage.trained not in domains:
+        every = [r for listed in recordings.values() for r in listed]
+        fronts = Fronts(encoder, [r.path for r in every], limit, [r.edits for r in every])
+        domains[stage.trained] = _union(domains, fronts)
     return domains
+
+
+def _union(domains: dict[str, Domain], inputs: np.ndarray | Fronts) -> Domain:
+    """Join domains, whose inputs one after the other are `inputs`; each part is the union of theirs."""
+    joined = list(domains.values())
+    starts = np.cumsum([0, *(len(domain.clips) for domain in joined[:-1])])
+    train, validation, test = (
+        np.concatenate([getattr(domain.split, part) + start for domain, start in zip(joined, starts, strict=True)])
+        for part in PARTS
+    )
+    clips = [clip for domain in joined for clip in domain.clips]
+    answers = np.concatenate([domain.answers for domain in joined])
+    return Domain(clips, answers, Split(train, validation, test, joined[0].split.seed), inputs, joined[0].maker)
 
 
 def _domain(

@@ -7,6 +7,7 @@ import soundfile
 import torch
 
 from speechsong.corpora import audio
+from speechsong.corpora.edits import NONE, Edits
 from speechsong.encoders import forward
 from speechsong.encoders.loading import Encoder
 
@@ -56,28 +57,32 @@ class Fronts:
         Paths of the recordings.
     limit
         How many bytes to keep. Fronts that do not fit are computed anew at every use.
+    edits
+        What of each recording to keep; None for all of all.
     """
 
-    def __init__(self, encoder: Encoder, paths: list[str], limit: float) -> None:
+    def __init__(self, encoder: Encoder, paths: list[str], limit: float, edits: list[Edits] | None = None) -> None:
         self.encoder, self.paths, self.room = encoder, paths, limit
+        self.edits = edits or [NONE] * len(paths)
         self.kept: dict[int, Clip] = {}
         self.lengths: dict[int, float] = {}
 
     def seconds(self, i: int) -> float:
-        """Return the length of recording i in seconds, from its header."""
+        """Return the length of recording i in seconds, from its header; at most what is cut out of it."""
         if i not in self.lengths:
             try:
                 self.lengths[i] = soundfile.info(self.paths[i]).duration
             except (soundfile.LibsndfileError, RuntimeError):
                 # reading it raises a UserError that says what is wrong
                 self.lengths[i] = len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
+            self.lengths[i] = min(self.lengths[i], self.edits[i].seconds or float("inf"))
         return self.lengths[i]
 
     def __getitem__(self, i: int) -> Clip:
         """Return the front of each window of recording i."""
         if i in self.kept:
             return self.kept[i]
-        clip = front(self.encoder, self.paths[i])
+        clip = front(self.encoder, self.paths[i], self.edits[i])
         size = sum(state.nbytes for state, _ in clip)
         if size <= self.room:
             self.room -= size
@@ -86,15 +91,16 @@ class Fronts:
 
 
 @torch.no_grad()
-def front(encoder: Encoder, path: str) -> Clip:
-    """Read a recording and compute the front of each of its windows.
+def front(encoder: Encoder, path: str, edited: Edits = NONE) -> Clip:
+    """Read a recording, of which `edited` says what to keep, and compute the front of each of its windows.
 
     Raises
     ------
     UserError
         If the recording cannot be used, or is too short for a frame.
     """
-    return [forward.front(encoder, window) for window in forward.prepare(encoder, forward.read(encoder, path))]
+    samples = forward.read(encoder, path, edited)
+    return [forward.front(encoder, window) for window in forward.prepare(encoder, samples)]
 
 
 @torch.no_grad()

@@ -99,7 +99,7 @@ class Learner:
 
     def logits(self, domain: Domain, rows: np.ndarray) -> np.ndarray:
         """Compute logits (len(rows), C), float32, of any number of clips, in batches of similar lengths."""
-        lengths = clip_lengths(domain, rows)
+        lengths = _clip_lengths(domain, rows)
         order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
         logits = np.empty((len(rows), self.model.head.out_features), np.float32)
         with torch.no_grad(), self._explained_memory():
@@ -151,7 +151,7 @@ class Learner:
             ) from error
 
 
-def clip_lengths(domain: Domain, rows: np.ndarray) -> np.ndarray | None:
+def _clip_lengths(domain: Domain, rows: np.ndarray) -> np.ndarray | None:
     """Return the lengths of recordings in seconds, (len(rows),); None for clip means, which are all of one size."""
     if isinstance(domain.inputs, Fronts):
         return np.array([domain.inputs.seconds(row) for row in rows])
@@ -173,7 +173,7 @@ def load(model: nn.Module, parameters: dict[str, np.ndarray]) -> None:
 
 def linear_learner(stage: Stage, domains: dict[str, Domain]) -> Learner:
     """Make the learner of baseline or ws, at its initial weights."""
-    means = domains[stage.tested[0]].inputs
+    means = domains[stage.trained].inputs
     assert isinstance(means, np.ndarray)
     width = means.shape[-1]
     layers = len(stage.layers) if stage.approach == "ws" else None

@@ -3,11 +3,13 @@
 Stage one trains on the source domain from random initial weights. It is tested on it, and on the other domain without
 any training there. Stage two starts from the
 checkpoint of stage one (its best epoch) with a fresh optimiser, trains on the target domain, and is tested on the
-target and once more on the source. There are three approaches:
+target and once more on the source. Joint training is one stage from random initial weights on both domains together,
+tested on each of them. There are three approaches:
 
 baseline : a linear classifier of clip means, averaged over the layers.
 ws : the same, but the layers are weighted by a learnt softmax ("weighted sum").
-peft : ws on an encoder with adapters in its blocks (`adapters`).
+peft : ws on an encoder with adapters in its blocks (`adapters`): LoRA, a bottleneck and a gate. With only one of them
+    it is peft-lora, peft-bottleneck or peft-gate.
 """
 
 from __future__ import annotations
@@ -40,13 +42,15 @@ class Stage:
     seed : int
         Seed of the split, the initial weights and the batches.
     source : str
-        The domain of stage one.
+        The domain of stage one; in joint training both domains, with a + between them.
     target : str or None
-        The domain of stage two; None in stage one.
+        The domain of stage two; None without a stage two.
     tested : list of str
-        The domains that the stage is tested on, the one that it trains on first.
+        The domains that the stage is tested on; in joint training those that it trains on.
     encoder : dict
         The encoder's entry in the config.
+    edits : dict
+        What of a recording is kept, as in `corpora.edits.Edits`.
     emotions : list of str
         The C classes; their order is that of the logits.
     layers : list of int
@@ -54,7 +58,8 @@ class Stage:
     training : Training
         Settings of the optimiser and the loop.
     adapters : dict
-        Arguments of `adapters.Settings` except its layers; empty unless the approach is peft.
+        Arguments of `adapters.Settings` except its layers; those of one part in peft-lora and so on; empty unless the
+        approach is peft.
     split : str
         Path of the split's CSV.
     start : str or None
@@ -71,6 +76,7 @@ class Stage:
     target: str | None
     tested: list[str]
     encoder: dict
+    edits: dict
     emotions: list[str]
     layers: list[int]
     training: Training
@@ -83,6 +89,11 @@ class Stage:
     def number(self) -> int:
         """1 or 2."""
         return 1 if self.target is None else 2
+
+    @property
+    def trained(self) -> str:
+        """What the stage trains on: the target, or without a stage two the source."""
+        return self.target or self.source
 
     def labels(self) -> dict:
         """The columns that name the stage in every table."""
@@ -104,6 +115,7 @@ class Stage:
             "encoder": checkpoints.encoder_identity(self.encoder),
             "window_seconds": self.encoder.get("window_seconds"),
             "blocks": self.encoder["layers"],
+            "edits": dict(self.edits),
             "emotions": list(self.emotions),
             "layers": list(self.layers),
             "settings": asdict(self.training) | adapters,

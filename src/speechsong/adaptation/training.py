@@ -13,18 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as save_tensors
 
-from speechsong import files, logs, metrics
+from speechsong import files, logs, metrics, states
 from speechsong.adaptation import checkpoints
 from speechsong.adaptation.domains import Domain
-from speechsong.adaptation.learners import Learner, clip_lengths
+from speechsong.adaptation.learners import Learner
 from speechsong.adaptation.stages import Stage, Training
 from speechsong.errors import UserError
 
-# how many batches are sorted by length together: enough for little padding, few enough for varied batches
-POOL = 8
 # seconds between two writes of the state file: short epochs are cheaper to repeat than to write
 STATE_SECONDS = 1.0
 
@@ -54,15 +50,15 @@ class Progress:
     diverged: bool = False
 
 
-def batches(rows: np.ndarray, lengths: np.ndarray | None, size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draw the batches of one epoch at random, but each from clips of similar lengths, to need little padding.
+def batches(rows: np.ndarray, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw the batches of one epoch at random.
+
+    Batches of similar lengths would need less padding, but length goes with emotion: see docs/adaptation.md.
 
     Parameters
     ----------
     rows : ndarray (n,), int
         The clips to draw from.
-    lengths : ndarray (n,) or None
-        Length of each clip in `rows`; None if all are the same.
     size
         Clips per batch. One batch may be smaller.
     rng
@@ -73,11 +69,9 @@ def batches(rows: np.ndarray, lengths: np.ndarray | None, size: int, rng: np.ran
     list of ndarray
         The rows of each batch; together, every row once.
     """
-    order = rng.permutation(len(rows))
-    if lengths is not None:
-        pools = [order[i : i + POOL * size] for i in range(0, len(order), POOL * size)]
-        order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
-    cut = [rows[order[i : i + size]] for i in range(0, len(order), size)]
+    order = rng.permutation(rows)
+    cut = [order[i : i + size] for i in range(0, len(order), size)]
+    # a smaller batch is not always the last
     return [cut[i] for i in rng.permutation(len(cut))]
 
 
@@ -116,7 +110,6 @@ def fit(
     begun = saved = time.monotonic()
     seconds_before = progress.seconds
     done = len(progress.validation)
-    lengths = clip_lengths(domain, train)
     advance = logs.progress(training.epochs - done, "epochs")
     for epoch in range(done + 1, training.epochs + 1):
         if training.patience is not None and epoch - 1 - progress.best_epoch >= training.patience:
@@ -124,7 +117,7 @@ def fit(
             break
         # a generator of its own for each epoch: a resumed run draws the same batches
         rng = np.random.default_rng([*seeds, epoch])
-        loss = learner.train_epoch(domain, batches(train, lengths, training.batch_size, rng))
+        loss = learner.train_epoch(domain, batches(train, training.batch_size, rng))
         logits = learner.logits(domain, validation)
         if not np.isfinite(loss) or not np.isfinite(logits).all():
             progress.diverged = True
@@ -145,37 +138,19 @@ def fit(
 
 def _save(state: Path, identity: str, learner: Learner, progress: Progress) -> None:
     groups = {"current": learner.parameters(), "best": progress.best, "optimiser": learner.optimiser_state()}
-    tensors = {f"{group}/{name}": value for group, named in groups.items() for name, value in named.items()}
-    facts = {
-        "identity": identity,
-        "validation": progress.validation,
-        "best_epoch": progress.best_epoch,
-        "seconds": progress.seconds,
-    }
-    # one file, so that a kill never leaves half a state
-    with files.atomic(state) as temporary:
-        temporary.write_bytes(save_tensors(tensors, metadata={"progress": json.dumps(facts)}))
+    facts = {"validation": progress.validation, "best_epoch": progress.best_epoch, "seconds": progress.seconds}
+    states.write(state, identity, groups, facts)
 
 
 def _resume(state: Path, identity: str, learner: Learner) -> Progress:
-    if not state.is_file():
+    found = states.read(state, identity)
+    if found is None:
         return Progress()
-    groups: dict[str, dict[str, np.ndarray]] = {"current": {}, "best": {}, "optimiser": {}}
-    try:
-        with safe_open(state, framework="numpy") as stored:
-            facts = json.loads((stored.metadata() or {}).get("progress", "{}"))
-            for key in stored.keys():  # noqa: SIM118 (safe_open is no dictionary)
-                group, name = key.split("/", 1)
-                groups[group][name] = stored.get_tensor(key)
-    except (SafetensorError, ValueError, KeyError):
-        facts = {}
-    if facts.get("identity") != identity:
-        logs.log.info("%s is broken or belongs to another training; started from scratch", state)
-        return Progress()
+    groups, facts = found
     learner.load(groups["current"])
     learner.load_optimiser_state(groups["optimiser"])
     logs.log.info("resumed after epoch %d", len(facts["validation"]))
-    return Progress(facts["validation"], facts["best_epoch"], groups["best"], facts["seconds"])
+    return Progress(best=groups["best"], **facts)
 
 
 def run(
@@ -195,7 +170,7 @@ def run(
     learner
         At its initial weights; stage two replaces them by those of stage one.
     domains
-        Those of `stage.tested`, by name.
+        Those of `stage.tested` and `stage.trained`, by name.
     state
         File that keeps an unfinished training; deleted at the end.
     stamps
@@ -210,7 +185,7 @@ def run(
         parameters so far are kept beside the state file.
     """
     state = Path(state)
-    domain = domains[stage.tested[0]]
+    domain = domains[stage.trained]
     if stage.start is not None:
         _load_stage_one(stage.start, stage, domain, learner)
     description = stage.describe()
@@ -263,7 +238,7 @@ def _stop_diverged(stage: Stage, state: Path, progress: Progress, description: d
     direction = " to ".join(filter(None, (stage.source, stage.target)))
     raise UserError(
         f"{stage.model}, {stage.approach}, {direction}: the loss is not a finite number in epoch "
-        f"{len(progress.validation) + 1}; lower `adapt.learning_rate.{stage.approach}` ({kept})"
+        f"{len(progress.validation) + 1}; lower `adapt.learning_rate.{stage.approach.partition('-')[0]}` ({kept})"
     )
 
 

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from speechsong.corpora import resampling
+from speechsong.corpora.edits import NONE, Edits, cut
+from speechsong.corpora.wholeness import cut_short
 from speechsong.errors import UserError
+from speechsong.files import is_file, recognise
 
 if TYPE_CHECKING:
     import torch
 
 # half a quantisation step of 16-bit audio: a recording below it is silent
 SILENCE = 2.0**-16
+# sample rates, in Hz, that a sound header may have
+MIN_RATE, MAX_RATE = 1_000, 1_000_000
+# samples, over all channels, that are read at once
+BLOCK = 2**22
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int, int]:
@@ -24,7 +32,7 @@ def read(path: str | Path) -> tuple[np.ndarray, int, int]:
     Parameters
     ----------
     path
-        A file of any format that libsndfile reads: WAV of 8 to 32 bits or float, FLAC, any rate.
+        A file of any format that libsndfile reads, such as WAV of 8 to 32 bits or float, FLAC and MP3; any rate.
 
     Returns
     -------
@@ -38,40 +46,81 @@ def read(path: str | Path) -> tuple[np.ndarray, int, int]:
     Raises
     ------
     UserError
-        If the file cannot be read, is empty or silent, or holds samples that are not finite.
+        If the file cannot be read, is cut short, empty or silent, or holds samples that are not finite.
     """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: there is no such recording; put it back, or take it out of the corpus")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise UserError(f"{path}: cannot be read as audio ({error}); replace the file or take it out") from error
+    path = Path(path).absolute()
+    samples, rate = _decode(path)
     if samples.size == 0:
         raise UserError(f"{path}: the recording is empty; replace the file or take it out of the corpus")
     if not np.isfinite(samples).all():
         raise UserError(f"{path}: the recording holds samples that are not numbers (NaN or infinite); replace it")
     mono = samples.mean(axis=1, dtype=np.float32)
     if np.abs(mono - mono.mean()).max() < SILENCE:
+        if np.abs(samples - samples.mean(axis=0)).max() >= SILENCE:
+            raise UserError(
+                f"{path}: the channels are in opposite phase and cancel each other out; keep one of them with "
+                "`ffmpeg -i OLD -af 'pan=mono|c0=c0' NEW`"
+            )
         raise UserError(f"{path}: the recording is silent; replace the file or take it out of the corpus")
     return mono, rate, samples.shape[1]
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    """Read all samples (n, channels) and their rate from a file that is whole."""
+    if not is_file(path):
+        raise UserError(f"{path}: there is no such recording; put it back, or take it out of the corpus")
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.frames > 2**60:
+                raise UserError(f"{path}: its header does not say how long it is; convert it with ffmpeg")
+            samples = _read(file)
+            missing = cut_short(path, file, len(samples))
+            rate = file.samplerate
+    # TypeError: a name that ends in .raw
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as audio: {_cause(path, error)}") from error
+    except MemoryError:
+        raise UserError(f"{path}: too long for the memory of the job; cut it into shorter recordings") from None
+    if missing:
+        raise UserError(f"{path}: the recording is cut short: {missing}; copy it again, or take it out of the corpus")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise UserError(f"{path}: a sample rate of {rate} Hz, which is none of a recording; replace the file")
+    return samples, rate
+
+
+def _read(file: soundfile.SoundFile) -> np.ndarray:
+    # in blocks, because one wrong bit in a header may promise 32 GiB
+    step = max(1, BLOCK // file.channels)
+    blocks = [file.read(step, dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == step:
+        blocks.append(file.read(step, dtype="float32", always_2d=True))
+    return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _cause(path: Path, error: Exception) -> str:
+    try:
+        kind = recognise(path)
+    except OSError as unreadable:
+        return f"{unreadable.strerror}; correct its permissions or take it out of the corpus"
+    text = " ".join(getattr(error, "error_string", str(error)).split()).rstrip(".")
+    return kind or f"{text}; replace the file or take it out of the corpus"
 
 
 @lru_cache
 def _resampler(rate: int, target: int) -> torch.nn.Module:
     from torchaudio.transforms import Resample
 
-    # Kaiser-windowed sinc of high quality: 64 zero crossings, stop band near -140 dB
     return Resample(
         rate,
         target,
         resampling_method="sinc_interp_kaiser",
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
-        beta=14.769656459379492,
+        lowpass_filter_width=resampling.ZEROS,
+        rolloff=resampling.ROLLOFF,
+        beta=resampling.BETA,
     )
 
 
-def load(path: str | Path, rate: int) -> np.ndarray:
+def load(path: str | Path, rate: int, edited: Edits = NONE) -> np.ndarray:
     """Read a recording at the sample rate that an encoder wants.
 
     Parameters
@@ -80,6 +129,8 @@ def load(path: str | Path, rate: int) -> np.ndarray:
         The recording.
     rate
         The sample rate to resample to, in Hz.
+    edited
+        What of the recording to keep.
 
     Returns
     -------
@@ -91,10 +142,21 @@ def load(path: str | Path, rate: int) -> np.ndarray:
     UserError
         As `read`.
     """
+    samples, own, _ = read(path)
+    samples = cut(samples, own, edited)
+    if edited.bandwidth is not None and 2 * edited.bandwidth < min(own, rate):
+        narrow = round(2 * edited.bandwidth)
+        return resample(resample(samples, own, narrow), narrow, rate)
+    return resample(samples, own, rate)
+
+
+def resample(samples: np.ndarray, own: int, rate: int) -> np.ndarray:
+    """Resample samples (n,), float32, from one rate to another; both are in Hz."""
     import torch
 
-    samples, own, _ = read(path)
     if own == rate:
         return samples
+    if resampling.needs_steps(own, rate):
+        return resampling.in_steps(samples, own, rate)
     with torch.inference_mode():
         return _resampler(own, rate)(torch.from_numpy(samples)).numpy()

@@ -6,26 +6,29 @@ An interrupted download resumes where it stopped, in this run or in the next.
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
 import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from speechsong import __version__
+from speechsong import __version__, files
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
 
 BLOCK = 1_000_000  # bytes read at a time
 TIMEOUT = 15.0  # seconds without a byte until a connection counts as broken
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds to wait before each retry; starts again after a try with progress
+LONGEST_WAIT = 600.0  # seconds that a server may ask to wait for
+SLOW = 60.0  # seconds after which a connection that brings less than LEAST_RATE counts as broken
+LEAST_RATE = 1000  # bytes a second
 
 # errors of the disk, not of the network
 DISK_ERRORS = (
@@ -49,11 +52,12 @@ class Unavailable(UserError):
 
 
 class _Broken(Exception):
-    """A connection that failed, or ended before the last byte, and is worth another try."""
+    """A connection that failed or ended before the last byte; it is worth another try after `wait` seconds or more."""
 
-    def __init__(self, cause: str, answered: bool):
+    def __init__(self, cause: str, answered: bool, wait: float = 0):
         super().__init__(cause)
         self.answered = answered
+        self.wait = wait
 
 
 def download(url: str, path: str | Path, size: int, sha256: str) -> None:
@@ -104,9 +108,16 @@ def download(url: str, path: str | Path, size: int, sha256: str) -> None:
                     str(broken),
                     f"run again when the network is back, or download it with a browser and save it as {path}",
                 ) from broken
-            log.info("%s: %s; trying again in %g s", url, broken, WAITS[failures - 1])
-            time.sleep(WAITS[failures - 1])
-    received = digest(part)
+            pause = max(WAITS[failures - 1], broken.wait)
+            if pause > LONGEST_WAIT:
+                raise Unavailable(
+                    url,
+                    f"{broken} and asks to wait for {pause / 60:.0f} minutes",
+                    f"run again then, or download it with a browser and save it as {path}",
+                ) from broken
+            log.info("%s: %s; trying again in %g s", url, broken, pause)
+            time.sleep(pause)
+    received = files.sha256(part)
     if received != sha256:
         raise _refused(url, path, part, size, sha256, f"a file with the digest {received}")
     with writing(path):
@@ -131,12 +142,14 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
             return _receive(url, path, part, size, sha256)
         cause = f"the server answered {error.code} {error.reason}"
         if error.code in (408, 429) or error.code >= 500:
-            raise _Broken(cause, answered=True) from error
+            raise _Broken(one_line(cause), answered=True, wait=_asked_to_wait(error)) from error
         raise Unavailable(
             url, one_line(cause), f"download it from its page with a browser and save it as {path}"
         ) from error
     except (OSError, HTTPException) as error:
         raise _Broken(f"{urlsplit(url).hostname} cannot be reached ({reason(error)})", answered=False) from error
+    except ValueError as error:
+        raise _Broken(f"the server redirects to an address that is none ({one_line(error)})", answered=True) from error
     with response:
         begin, total = _extent(response)
         if response.headers.get_content_type() == "text/html":
@@ -148,6 +161,7 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
             raise _Broken(f"the server sent the bytes from {begin} on instead of from {have}", answered=True)
         have = begin
         advance = progress(math.ceil((size - have) / BLOCK), "MB")
+        since, before = time.monotonic(), have
         with writing(part), part.open("ab" if have else "wb") as stream:
             while block := _read(response):
                 if have == 0 and block.lstrip()[:1] == b"<":
@@ -156,7 +170,11 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
                 if have > size:
                     raise _refused(url, path, part, size, sha256, "more bytes")
                 stream.write(block)
-                advance(1)
+                advance(-(-(have - begin) // BLOCK) - -(-(have - begin - len(block)) // BLOCK))
+                if time.monotonic() - since > SLOW:
+                    if have - before < LEAST_RATE * (time.monotonic() - since):
+                        raise _Broken(f"only {have - before} bytes arrived in {SLOW:g} s", answered=True)
+                    since, before = time.monotonic(), have
     if have < size:
         raise _Broken(f"the connection broke off after {have} of {size} bytes", answered=True)
 
@@ -164,7 +182,8 @@ def _receive(url: str, path: Path, part: Path, size: int, sha256: str) -> None:
 def _read(response: HTTPResponse) -> bytes:
     # apart from writing: an error of the disk is an OSError too, and must not count as a broken connection
     try:
-        return response.read(BLOCK)
+        # what has arrived, not a whole block: whoever sends a byte now and then must not keep it waiting
+        return response.read1(BLOCK)
     except (OSError, HTTPException) as error:
         raise _Broken(f"the connection broke off ({reason(error)})", answered=True) from error
 
@@ -172,12 +191,27 @@ def _read(response: HTTPResponse) -> bytes:
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:
     """Return where in the file the response begins, and how long the file is if the server says so."""
     if response.status == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        match = re.fullmatch(
+            r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip()
+        )
         if match is None:
             raise _Broken("the server sent a part of the file without saying which", answered=True)
         return int(match[1]), None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
+    if len(length) > 18:
+        raise _Broken("the server announces a length that no file has", answered=True)
     return 0, int(length) if length.isdecimal() else None
+
+
+def _asked_to_wait(answer: HTTPError) -> float:
+    """Return the seconds of the header Retry-After, which is a number or a date; 0 without one."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _refused(url: str, path: Path, part: Path, size: int, sha256: str, received: str) -> UserError:
@@ -214,11 +248,6 @@ def unwritable(path: Path, error: OSError) -> UserError:
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def reason(error: object) -> str:

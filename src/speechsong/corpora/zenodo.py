@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shutil
 import stat
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from speechsong.corpora.download import BLOCK, Unavailable, digest, download, one_line, put, writing
+from speechsong import files
+from speechsong.corpora.download import BLOCK, Unavailable, download, one_line, put, writing
 from speechsong.corpora.readers import CHANNELS, EMOTIONS
-from speechsong.corpora.recordings import INCOMPLETE, SUFFIXES
+from speechsong.corpora.recordings import INCOMPLETE, search
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
 
@@ -52,6 +52,12 @@ RAVDESS = {
         "89f3df66cc67ebb70c8af6f72f3f359bee497f6f763a9d863b6477619716d428",
     ),
 }
+
+
+def mirrored(channel: str, mirror: str | None) -> Archive:
+    """Return the archive of a channel at Zenodo or, with the published name, size and digest, at a mirror."""
+    archive = RAVDESS[channel]
+    return replace(archive, url=f"{mirror.rstrip('/')}/{archive.name}.zip") if mirror else archive
 
 
 def ravdess_recordings(channel: str) -> list[str]:
@@ -237,7 +243,7 @@ def _zip(root: Path, archive: Archive) -> Path:
 
 
 def _is_whole(path: Path, archive: Archive) -> bool:
-    return path.is_file() and path.stat().st_size == archive.size and digest(path) == archive.sha256
+    return path.is_file() and path.stat().st_size == archive.size and files.sha256(path) == archive.sha256
 
 
 def _unpacked(root: Path, channel: str) -> bool:
@@ -246,9 +252,4 @@ def _unpacked(root: Path, channel: str) -> bool:
 
 def _stems(root: Path) -> set[str]:
     """List the names of the recordings below `root`, complete or not."""
-    return {
-        Path(name).stem
-        for _, _, names in os.walk(root, followlinks=True)
-        for name in names
-        if name.lower().endswith(SUFFIXES)
-    }
+    return {Path(path).stem for path in search(root)}

@@ -1,108 +1,38 @@
-"""Tiny encoders with random weights, in the file layout of the real checkpoints."""
+"""The embedded encoders: small ones that this project pre-trained on synthetic voices, for the demo.
+
+`make pretrain` makes them again. Their weights are kept as float16 and used as float32.
+"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from speechsong import files
+from speechsong.encoders.saving import write
 
-if TYPE_CHECKING:
-    import torch
-
-
-_ENCODER = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "conv_dim": (32,) * 7,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "feat_extract_norm": "group",
-    "do_stable_layer_norm": False,
-}
-_SEEDS = {"wav2vec2": 1, "hubert": 2, "mert": 3}
+FOLDER = Path(__file__).with_name("pretrained")
+_WEIGHTS = "model.safetensors"
+_AS_THEY_ARE = ("preprocessor_config.json", "config.json")
 
 
-def write_encoder(folder: str | Path, family: str) -> None:
-    """Write a tiny encoder with random weights as a local checkpoint; config.json comes last.
+def names() -> list[str]:
+    """List the embedded encoders."""
+    return sorted(folder.name for folder in FOLDER.iterdir() if (folder / "config.json").is_file())
+
+
+def unpack(name: str, folder: str | Path) -> None:
+    """Write an embedded encoder as an ordinary local checkpoint in float32; config.json comes last.
 
     Parameters
     ----------
+    name
+        One of `names`.
     folder
         The folder of the checkpoint.
-    family
-        "wav2vec2" (the layout of facebook/wav2vec2-base-960h: the body below a CTC head, no `masked_spec_embed`),
-        "hubert" (the bare model) or "mert" (the layout of m-a-p/MERT-v1-95M: its own config, older weight names).
     """
-    import torch
-    from safetensors.torch import save
-    from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+    from safetensors.torch import load_file
+    from safetensors.torch import save as to_bytes
 
-    seed = _SEEDS[family]
-    with torch.random.fork_rng(devices=[]):
-        # building the model draws weights too; they are all replaced below, from a separate generator
-        if family == "wav2vec2":
-            model = Wav2Vec2ForCTC(Wav2Vec2Config(**_ENCODER, vocab_size=32))
-        else:
-            model = HubertModel(HubertConfig(**_ENCODER))
-    weights = _random_weights(model.state_dict(), torch.Generator().manual_seed(seed))
-    config = {**model.config.to_dict(), "architectures": [type(model).__name__], "dtype": "float32"}
-    if family == "wav2vec2":
-        del weights["wav2vec2.masked_spec_embed"]
-    if family == "mert":
-        conv = "encoder.pos_conv_embed.conv."
-        for new, old in (("original0", "weight_g"), ("original1", "weight_v")):
-            weights[conv + old] = weights.pop(conv + "parametrizations.weight." + new)
-        config |= {
-            "architectures": ["MERTModel"],
-            "model_type": "mert_model",
-            "sample_rate": 24_000,
-            "feature_extractor_cqt": False,
-            "deepnorm": False,
-            "attention_relax": -1.0,
-        }
-    extractor = Wav2Vec2FeatureExtractor(
-        sampling_rate=24_000 if family == "mert" else 16_000, do_normalize=True, return_attention_mask=family == "mert"
-    )
-
-    contents = {
-        "model.safetensors": save(weights, metadata={"format": "pt"}),
-        "preprocessor_config.json": extractor.to_json_string().encode(),
-        "config.json": (json.dumps(config, indent=2, sort_keys=True) + "\n").encode(),
-    }
-    # one by one and not by save_pretrained, which is not atomic and draws a progress bar
-    for name, content in contents.items():
-        with files.atomic(Path(folder) / name) as path:
-            path.write_bytes(content)
-
-
-def _random_weights(state: dict[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Draw weights that let the hidden states differ from voice to voice.
-
-    The default initialisation is made for training: its blocks hardly change their input. On the demo's clips, linear
-    probes for the four emotions had accuracies of 0.27 to 0.49 with it, and of 0.58 to 0.80 with these weights.
-    """
-    import torch
-
-    drawn = {}
-    for key in sorted(state):
-        values = torch.randn(state[key].shape, generator=generator)
-        if values.ndim > 1:
-            convolution = "feature_extractor" in key
-            if convolution and "layers.0." not in key:
-                # mostly averages over time, so that what the first layer's filters pass persists, as in a filter bank
-                values = values.mean(dim=-1, keepdim=True) + 0.2 * values
-            lengths = values.flatten(1).norm(dim=1).reshape(-1, *[1] * (values.ndim - 1))
-            values = values / lengths * (2.0 if convolution else 1.0)
-        else:
-            values = 0.1 * values + (1.0 if key.endswith("norm.weight") else 0.0)
-        drawn[key] = values
-    # weight norm stores length and direction; with this length, their product is the direction as drawn
-    for key in drawn:
-        if key.endswith("original0"):
-            direction = drawn[key.replace("original0", "original1")]
-            drawn[key] = direction.norm(dim=(0, 1), keepdim=True)
-    return drawn
+    weights = {key: value.float() for key, value in load_file(FOLDER / name / _WEIGHTS).items()}
+    contents = {_WEIGHTS: to_bytes(weights, metadata={"format": "pt"})}
+    contents |= {file: (FOLDER / name / file).read_bytes() for file in _AS_THEY_ARE}
+    write(folder, contents)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from speechsong.logs import progress
 
 SAMPLE_RATE = 48_000
 ACTORS = range(1, 11)
+# those whose voices the embedded encoders are pre-trained on
+OTHER_ACTORS = range(11, 51)
 CHANNELS = {"speech": 1, "song": 2}
 FOLDERS = {"speech": "Audio_Speech_Actors_01-24", "song": "Audio_Song_Actors_01-24"}
 
@@ -41,14 +44,18 @@ class Style:
     breath: float = 0.0  # dB of aspiration
     open: float = 0.0  # share of the cycle in which the glottis is open
     rough: float = 0.0  # octaves of jitter and shimmer
+    spoken: float = 0.0  # share of speech that is left in song: 1 speaks the song
 
 
-# RAVDESS emotion code: style; neutral (01) and fearful (06) are left out to keep the demo small
+# RAVDESS emotion code: style; neutral (01) and fearful (06) are left out to keep the demo small. Anger is half shouted
+# in song too, so it is the emotion whose speech and song are the most alike
 EMOTIONS = {
     2: Style(pitch=-1.0, span=-0.8, level=-3.0, pace=-0.1, bright=-0.4, breath=4.0, open=0.06),
     3: Style(pitch=5.0, span=0.6, fall=-1.5, level=3.0, pace=0.1, bright=0.4, breath=-1.0),
     4: Style(pitch=-1.5, span=-0.3, fall=4.0, level=-6.0, pace=-0.28, bright=-0.9, breath=10.0, open=0.13, rough=0.4),
-    5: Style(pitch=2.5, span=0.3, fall=1.5, level=7.0, pace=0.28, bright=1.0, breath=-5.0, open=-0.14, rough=1.0),
+    5: Style(
+        pitch=2.5, span=0.3, fall=1.5, level=7.0, pace=0.28, bright=1.0, breath=-5.0, open=-0.14, rough=1.0, spoken=0.6
+    ),
 }
 _STRENGTH = {1: 0.75, 2: 1.25}
 
@@ -98,13 +105,15 @@ class _Score:
     formants: np.ndarray  # Hz, (blocks, 3)
 
 
-def recordings(channel: str) -> list[str]:
+def recordings(channel: str, actors: range = ACTORS) -> list[str]:
     """List the recordings of the demo.
 
     Parameters
     ----------
     channel
         "speech" or "song".
+    actors
+        Who speaks and sings.
 
     Returns
     -------
@@ -114,7 +123,7 @@ def recordings(channel: str) -> list[str]:
     code, folder = CHANNELS[channel], FOLDERS[channel]
     return sorted(
         f"{folder}/Actor_{actor:02d}/03-{code:02d}-{emotion:02d}-{intensity:02d}-{statement:02d}-01-{actor:02d}.wav"
-        for actor, emotion, intensity, statement in product(ACTORS, EMOTIONS, _STRENGTH, _STATEMENTS)
+        for actor, emotion, intensity, statement in product(actors, EMOTIONS, _STRENGTH, _STATEMENTS)
     )
 
 
@@ -138,7 +147,8 @@ def synthesise(recording: str) -> np.ndarray:
     style, strength = EMOTIONS[emotion], _STRENGTH[intensity]
     voice = _voice(actor)
 
-    score = _score(style, strength, _STATEMENTS[statement], voice, sung, emotion in _MINOR_EMOTIONS, rng)
+    singing = 1.0 - style.spoken if sung else 0.0
+    score = _score(style, strength, _STATEMENTS[statement], voice, singing, emotion in _MINOR_EMOTIONS, rng)
     cutoff = 2400.0 * 2.0 ** (style.bright * strength)
     breath = 10.0 ** ((voice.breath + style.breath * strength) / 20.0)
     opened = 0.62 + style.open * strength
@@ -173,7 +183,7 @@ def write_voice(root: str | Path, recording: str) -> None:
         soundfile.write(path, np.round(samples * 32767.0).astype(np.int16), SAMPLE_RATE, subtype="PCM_16")
 
 
-def write_voices(root: str | Path, channel: str) -> None:
+def write_voices(root: str | Path, channel: str, actors: range = ACTORS) -> None:
     """Write all recordings of a channel.
 
     Parameters
@@ -182,8 +192,10 @@ def write_voices(root: str | Path, channel: str) -> None:
         The folder of the corpus.
     channel
         "speech" or "song".
+    actors
+        Who speaks and sings.
     """
-    names = recordings(channel)
+    names = recordings(channel, actors)
     advance = progress(len(names), "recordings")
     for name in names:
         write_voice(root, name)
@@ -207,24 +219,31 @@ def _score(
     strength: float,
     statement: _Statement,
     voice: _Voice,
-    sung: bool,
+    singing: float,
     minor: bool,
     rng: np.random.Generator,
 ) -> _Score:
+    def between(speech: Any, song: Any) -> Any:
+        # numbers or arrays
+        return speech + singing * (song - speech)
+
     syllables = len(statement.vowels)
     # song keeps less of the emotion's tempo: a tune has its own
-    pace = style.pace * strength * (0.6 if sung else 1.0) + rng.uniform(-0.05, 0.05)
-    seconds = float(np.clip((1.6 if sung else 1.2) * 2.0**-pace, *((1.22, 1.98) if sung else (0.92, 1.58))))
+    pace = style.pace * strength * between(1.0, 0.6) + rng.uniform(-0.05, 0.05)
+    seconds = float(
+        np.clip(between(1.2, 1.6) * 2.0**-pace, between(0.92, 1.22), between(1.58, 1.98)),
+    )
     time = (np.arange(round(seconds * _CONTROL_RATE)) + 0.5) / _CONTROL_RATE
-    lengths = rng.uniform(0.9, 1.1, syllables) * (1.0 if sung else 0.7 + 0.4 * np.array(statement.stress))
+    lengths = rng.uniform(0.9, 1.1, syllables) * between(0.7 + 0.4 * np.array(statement.stress), 1.0)
     lengths[-1] *= 1.3
     first, last = 0.05, seconds - 0.06
     edges = first + (last - first) * np.concatenate([[0.0], np.cumsum(lengths) / lengths.sum()])
     starts, lengths = edges[:-1], np.diff(edges)
     through = np.clip((time - first) / (last - first), 0.0, 1.0)
 
-    semitones = style.pitch * strength * (0.7 if sung else 1.0) + rng.uniform(-0.5, 0.5)
-    if sung:
+    semitones = style.pitch * strength * between(1.0, 0.7) + rng.uniform(-0.5, 0.5)
+    spoken = sung = 0.0
+    if singing > 0:
         scale = _MINOR if minor else _MAJOR
         note = np.clip(np.searchsorted(edges, time) - 1, 0, syllables - 1)
         tune = _smooth(scale[np.array(statement.melody)][note].astype(float), 0.05)
@@ -232,20 +251,21 @@ def _score(
         onset = np.clip((time - starts[note] - 0.12) / 0.1, 0.0, 1.0)
         depth = 0.2 * 2.0 ** (style.span * strength)
         vibrato = depth * onset * np.sin(2.0 * np.pi * rng.uniform(5.2, 6.0) * (time - starts[note]))
-        semitones = semitones + tune + vibrato - 0.15 * style.fall * strength * through
-    else:
+        sung = tune + vibrato - 0.15 * style.fall * strength * through
+    if singing < 1:
         accent = 3.5 * 2.0 ** (style.span * strength) * np.array(statement.stress) * rng.uniform(0.8, 1.2, syllables)
         when = np.stack([starts, starts + 0.4 * lengths, starts + 0.9 * lengths], axis=1)
         height = np.stack([-0.2 * accent, accent, -0.4 * accent], axis=1)
         contour = _smooth(np.interp(time, when.ravel(), height.ravel()), 0.06)
-        semitones = semitones + contour - (2.0 + style.fall * strength) * (through - 0.5)
+        spoken = contour - (2.0 + style.fall * strength) * (through - 0.5)
+    semitones = semitones + between(spoken, sung)
 
-    dip, width = (0.55, 0.022) if sung else (0.92, 0.026)
+    dip, width = between(0.92, 0.55), between(0.026, 0.022)
     gaps = np.exp(-(((time[:, None] - edges[None, 1:-1]) / width) ** 2)).max(axis=1)
     centres = starts + 0.5 * lengths
     stress = np.interp(time, centres, 0.6 + 0.4 * np.array(statement.stress))
     attack = np.clip((time - first) / 0.04, 0.0, 1.0) * np.clip((last - time) / 0.09, 0.0, 1.0)
-    loudness = np.sin(0.5 * np.pi * attack) * (1.0 - dip * gaps) * stress * (1.0 if sung else 1.0 - 0.35 * through)
+    loudness = np.sin(0.5 * np.pi * attack) * (1.0 - dip * gaps) * stress * between(1.0 - 0.35 * through, 1.0)
     hiss = 0.5 * np.exp(-(((time - edges[statement.hiss] - 0.005) / 0.028) ** 2))
 
     # each vowel is held for the middle of its syllable, with glides between

@@ -203,10 +203,6 @@ def read(
                     f"{arranged[layer][emotion]}: FAD needs at least two frames; add recordings of `{emotion}` to "
                     f"domain `{domain}`"
                 )
-            if not (np.isfinite(moments.mean).all() and np.isfinite(moments.scatter).all()):
-                raise UserError(
-                    f"{arranged[layer][emotion]}: holds moments that are not finite; delete the file and run again"
-                )
             blocks[emotion].append([moments])
             clips[emotion].append(count)
         blocks["all"].append([moments for moments, _ in read.values()])

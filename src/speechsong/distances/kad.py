@@ -8,8 +8,8 @@ of other speakers. Without them KAD is unbiased if the speakers are independent,
 bandwidth s is the median distance between any two clips of both sets together, so neither set is the reference. Chung
 et al. take the median within the reference set, and their toolkit multiplies KAD by 100.
 
-The kernel matrix is needed only once: everything else is computed from its sums over pairs of groups. A group is the
-clips of one speaker in one domain.
+The kernel matrix is needed only once, for the distances of single clips; everything else is computed from its sums over
+pairs of groups. A group is the clips of one speaker in one domain.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import rankdata
 
 from speechsong.distances.jackknife import jackknife
 from speechsong.embeddings import features
@@ -29,6 +30,8 @@ EXCHANGES = 10_000
 SEED = 0
 # in both domains together: a kernel matrix of 200 MB. KAD has no bias, so leaving out clips costs little
 MOST_CLIPS = 5_000
+# held at once by a test of exchanges: 10,000 exchanges of 200 speakers in two domains
+MOST_NUMBERS = 4_000_000
 # probability beyond each end of a 95 % interval
 TAIL = 0.025
 
@@ -91,22 +94,17 @@ def squared_distances(clips: np.ndarray) -> np.ndarray:
     return distances
 
 
-def aggregate(squared: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tuple[Groups, float]:
-    """Choose the bandwidth, and sum the kernel by speaker and domain.
+def gaussian(squared: np.ndarray) -> tuple[np.ndarray, float]:
+    """Choose the bandwidth, and compute the kernel.
 
     Parameters
     ----------
     squared : ndarray (n, n), float64
         Squared distances between clips.
-    in_a : ndarray (n,), bool
-        Whether a clip is of domain A; the others are of B.
-    speaker : ndarray (n,), int
-        The number of the speaker. The same number in both domains is the same speaker.
 
     Returns
     -------
-    groups : Groups
-        One for each speaker and domain that has clips.
+    kernel : ndarray (n, n), float64
     bandwidth : float
         The median of the n (n - 1) / 2 distances.
 
@@ -118,13 +116,80 @@ def aggregate(squared: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tup
     bandwidth = float(np.median(np.sqrt(squared[np.triu_indices(len(squared), 1)])))
     if bandwidth == 0:
         raise UserError("KAD: most clips have the same features; see `duplicate_of` in results/clips/ for copies")
-    kernel = np.exp(squared / (-2 * bandwidth**2))
+    return np.exp(squared / (-2 * bandwidth**2)), bandwidth
+
+
+def aggregate(kernel: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> Groups:
+    """Sum the kernel by speaker and domain.
+
+    Parameters
+    ----------
+    kernel : ndarray (n, n), float64
+        Between clips.
+    in_a : ndarray (n,), bool
+        Whether a clip is of domain A; the others are of B.
+    speaker : ndarray (n,), int
+        The number of the speaker. The same number in both domains is the same speaker.
+
+    Returns
+    -------
+    Groups
+        One for each speaker and domain that has clips.
+    """
     keys, group = np.unique(np.stack([~in_a, speaker]), axis=1, return_inverse=True)
     members = (group.reshape(-1) == np.arange(keys.shape[1])[:, None]).astype(float)
     others = keys[1][:, None] != keys[1]
-    return Groups(
-        keys[0] == 0, keys[1], members.sum(axis=1).astype(int), members @ kernel @ members.T * others
-    ), bandwidth
+    return Groups(keys[0] == 0, keys[1], members.sum(axis=1).astype(int), members @ kernel @ members.T * others)
+
+
+def of_clips(kernel: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute how far each clip is from the other domain, and from its own.
+
+    The distance of a clip x from a set Y is the unbiased squared distance between the kernel's image of x and the mean
+    of those of Y: k(x, x) - 2 mean k(x, y) + mean k(y, y'), without pairs of clips of the same speaker. Clips of the
+    speaker of x are left out of Y.
+
+    Parameters
+    ----------
+    kernel : ndarray (n, n), float64
+        Between clips, with 1 on its diagonal.
+    in_a : ndarray (n,), bool
+        Whether a clip is of domain A; the others are of B.
+    speaker : ndarray (n,), int
+        The number of the speaker. The same number in both domains is the same speaker.
+
+    Returns
+    -------
+    across, within : ndarray (n,), float64
+        From the other domain, and from the clip's own. NaN if that domain has fewer than two other speakers.
+    """
+    people = np.arange(speaker.max() + 1)
+    of_person = (speaker[:, None] == people).astype(float)
+    found = []
+    for side in (in_a, ~in_a):
+        counts = side @ of_person
+        sums = (kernel * side) @ of_person
+        # per person, then between persons
+        between = (of_person * side[:, None]).T @ sums
+        pairs = np.outer(counts, counts)
+        np.fill_diagonal(between, 0)
+        np.fill_diagonal(pairs, 0)
+        # what remains without one person's clips
+        total = between.sum() - 2 * between.sum(axis=0)
+        pairs_left = pairs.sum() - 2 * pairs.sum(axis=0)
+        clips_left = counts.sum() - counts[speaker]
+        own = sums[np.arange(len(speaker)), speaker]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            to_set = (sums.sum(axis=1) - own) / clips_left
+            inside = (total / np.where(pairs_left > 0, pairs_left, np.nan))[speaker]
+        found.append(np.diag(kernel) - 2 * to_set + inside)
+    return np.where(in_a, found[1], found[0]), np.where(in_a, found[0], found[1])
+
+
+def _blocks(rows: int, width: int) -> list[int]:
+    """Split rows of numbers into blocks of MOST_NUMBERS; return how many rows each has."""
+    size = max(1, MOST_NUMBERS // width)
+    return [min(size, rows - first) for first in range(0, rows, size)]
 
 
 def permutation(groups: Groups, *, paired: bool, draws: int = EXCHANGES, seed: int = SEED) -> float:
@@ -149,14 +214,16 @@ def permutation(groups: Groups, *, paired: bool, draws: int = EXCHANGES, seed: i
     if np.isnan(observed):
         return observed
     rng = np.random.default_rng(seed)
-    if paired:
-        swapped = rng.integers(2, size=(draws, groups.speaker.max() + 1)).astype(bool)
-        exchanged = groups.in_a ^ swapped[:, groups.speaker]
-    else:
-        exchanged = rng.permuted(np.tile(groups.in_a, (draws, 1)), axis=1)
-    # rounding must not make an exchange that keeps or swaps the two sets count as less
-    less = groups.kad(exchanged, ~exchanged) < observed - 1e-12
-    return float((1 + np.sum(~less)) / (1 + draws))
+    less = 0
+    for rows in _blocks(draws, len(groups.in_a)):
+        if paired:
+            swapped = rng.integers(2, size=(rows, groups.speaker.max() + 1)).astype(bool)
+            exchanged = groups.in_a ^ swapped[:, groups.speaker]
+        else:
+            exchanged = rng.permuted(np.tile(groups.in_a, (rows, 1)), axis=1)
+        # rounding must not make an exchange that keeps or swaps the two sets count as less
+        less += int(np.sum(groups.kad(exchanged, ~exchanged) < observed - 1e-12))
+    return float((1 + draws - less) / (1 + draws))
 
 
 def standard_error(groups: Groups, *, paired: bool) -> float:
@@ -185,10 +252,45 @@ def standard_error(groups: Groups, *, paired: bool) -> float:
     return float(np.sqrt(variance))
 
 
+def leave_out(groups: Groups, block: np.ndarray, *, paired: bool) -> list[tuple[int | None, int, int, float]]:
+    """Leave out blocks of speakers, as `fad.estimate` does, so that both distances can be resampled together.
+
+    Parameters
+    ----------
+    groups
+        What the KAD is computed from.
+    block : ndarray (G,), int
+        The block of each group.
+    paired
+        Whether a block is left out of both domains at once.
+
+    Returns
+    -------
+    list of tuple
+        One per block that has clips: side (0 for A, 1 for B, None for both), block, clips left out, and KAD without
+        them, which is NaN if a domain has fewer than two speakers left.
+    """
+    found: list[tuple[int | None, int, int, float]] = []
+    sides: list[int | None] = [None] if paired else [0, 1]
+    for side in sides:
+        here = np.full(len(block), True) if side is None else groups.in_a == (side == 0)
+        for j in np.unique(block[here]):
+            dropped = here & (block == j)
+            value = float(groups.kad(groups.in_a & ~dropped, ~groups.in_a & ~dropped))
+            found.append((side, int(j), int(groups.count[dropped].sum()), value))
+    return found
+
+
 def run(
-    files: dict[str, list[str]], clips: dict[str, str], *, model: str, emotions: list[str], paired: bool
-) -> list[dict]:
-    """Compute the KAD of every layer and emotion, and of all emotions together, for one model.
+    files: dict[str, list[str]],
+    clips: dict[str, str],
+    *,
+    model: str,
+    emotions: list[str],
+    paired: bool,
+    blocks: dict[str, dict[str, int]],
+) -> tuple[list[dict], list[dict], list[dict]]:
+    """Compute the KAD of every layer and emotion, and of all emotions together, for one model; and of every clip.
 
     Parameters
     ----------
@@ -200,14 +302,23 @@ def run(
         What the embedding files hold.
     paired
         Whether the same speakers are in both domains.
+    blocks
+        The block of each speaker, by domain.
 
     Returns
     -------
-    list of dict
+    rows : list of dict
         One row per layer and emotion, with `all` as the last emotion: layer, emotion, kad, kad_low and kad_high (95 %
         by Student's t; the degrees of freedom are the speakers of the domain with fewer, minus one), std_error, p,
         bandwidth (in units of the hidden states), number of clips of each domain that were compared. If there are more
         than MOST_CLIPS, that many are drawn. KAD is NaN if a domain has fewer than two speakers.
+    left_out : list of dict
+        One row per layer, emotion and block: layer, emotion, side (the domain without the block, or `both`), block,
+        clips, kad_left_out.
+    single : list of dict
+        One row per layer and clip: layer, emotion, domain, clip_id, speaker, across and within (`of_clips`, among the
+        clips of its emotion), percentile (share, in percent, of the clips of its domain and emotion that are no
+        farther across).
 
     Raises
     ------
@@ -224,19 +335,26 @@ def run(
         raise UserError(
             f"embeddings of {model}: {domain_a} has layers {layers[0]}, {domain_b} has {layers[1]}; run again"
         )
-    speakers = {domain: {row["clip_id"]: row["speaker"] for row in read_rows(clips[domain])} for domain in files}
+    spoken = {domain: {row["clip_id"]: row["speaker"] for row in read_rows(clips[domain])} for domain in files}
     # independent speakers are different people, even if both domains have one with the same name
-    people = sorted({(name, "" if paired else domain) for domain in files for name in speakers[domain].values()})
+    people = sorted({(name, "" if paired else domain) for domain in files for name in spoken[domain].values()})
     number = {person: i for i, person in enumerate(people)}
-    rows = []
+    # names are the same in both domains if the speakers are
+    block_of = np.empty(len(people), int)
+    for domain, some in blocks.items():
+        for name, block in some.items():
+            if (name, "" if paired else domain) in number:
+                block_of[number[name, "" if paired else domain]] = block
+    rows, left_out, single = [], [], []
     for layer in arranged[domain_a]:
         a, b = (features.read(arranged[domain][layer]) for domain in files)
         means = np.concatenate([a.means, b.means])
         labels = np.concatenate([a.labels, b.labels])
         in_a = np.arange(len(means)) < len(a.means)
+        names = np.array([*a.clips, *b.clips], dtype=object)
         speaker = np.array(
             [
-                number[speakers[domain][c], "" if paired else domain]
+                number[spoken[domain][c], "" if paired else domain]
                 for domain, one in zip(files, (a, b), strict=True)
                 for c in one.clips
             ]
@@ -248,18 +366,36 @@ def run(
                 # drawn at random, because clips are ordered: every n-th might be of the same take
                 drawn = np.random.default_rng(SEED).choice(len(chosen), MOST_CLIPS, replace=False)
                 chosen = chosen[np.sort(drawn)]
-            row = _compare(means[chosen], in_a[chosen], speaker[chosen], paired)
+            kernel, bandwidth = gaussian(squared_distances(means[chosen]))
+            groups = aggregate(kernel, in_a[chosen], speaker[chosen])
+            if emotion != "all":
+                across, within = of_clips(kernel, in_a[chosen], speaker[chosen])
+                for domain, side in ((domain_a, in_a[chosen]), (domain_b, ~in_a[chosen])):
+                    shares = 100 * rankdata(across[side], "max", nan_policy="omit") / side.sum()
+                    single += [
+                        {"layer": layer, "emotion": emotion, "domain": domain}
+                        | {"clip_id": name, "speaker": spoken[domain][name]}
+                        | {"across": float(far), "within": float(near), "percentile": float(share)}
+                        for name, far, near, share in zip(
+                            names[chosen[side]], across[side], within[side], shares, strict=True
+                        )
+                    ]
+            row = _measure(groups, paired) | {"bandwidth": bandwidth}
+            left_out += [
+                {"layer": layer, "emotion": emotion, "side": "both" if side is None else (domain_a, domain_b)[side]}
+                | {"block": block, "clips": count, "kad_left_out": without}
+                for side, block, count, without in leave_out(groups, block_of[groups.speaker], paired=paired)
+            ]
             sizes = {
                 f"clips_{domain_a}": int(in_a[chosen].sum()),
                 f"clips_{domain_b}": int((~in_a[chosen]).sum()),
             }
             rows.append({"layer": layer, "emotion": emotion} | row | sizes)
-    return rows
+    return rows, left_out, single
 
 
-def _compare(means: np.ndarray, in_a: np.ndarray, speaker: np.ndarray, paired: bool) -> dict[str, float]:
-    """Compute the KAD between the clips of two domains, whose means are (n, d), with its interval and p."""
-    groups, bandwidth = aggregate(squared_distances(means), in_a, speaker)
+def _measure(groups: Groups, paired: bool) -> dict[str, float]:
+    """Compute the KAD between two domains, with its interval and p."""
     value, error = float(groups.kad(groups.in_a, ~groups.in_a)), standard_error(groups, paired=paired)
     people = min(len(np.unique(groups.speaker[side])) for side in (groups.in_a, ~groups.in_a))
     margin = error * -stdtrit(max(people - 1, 1), TAIL)
@@ -269,5 +405,4 @@ def _compare(means: np.ndarray, in_a: np.ndarray, speaker: np.ndarray, paired: b
         "kad_high": value + margin,
         "std_error": error,
         "p": permutation(groups, paired=paired),
-        "bandwidth": bandwidth,
     }

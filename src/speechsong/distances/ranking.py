@@ -69,6 +69,28 @@ def resample(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, see
     return _draw(values, sides, draws, seed)
 
 
+def draw_blocks(left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> dict[str, np.ndarray]:
+    """Draw the blocks that `resample` draws, so that other statistics can be resampled by the same speakers.
+
+    Parameters
+    ----------
+    left_out, draws, seed
+        As in `resample`.
+
+    Returns
+    -------
+    dict of ndarray (draws, B), int
+        For each side (a domain, or `both`), how often each of its blocks is in each sample; blocks ascend.
+    """
+    counts = left_out.groupby("side", sort=False)["block"].nunique()
+    return dict(zip(counts.index, _multinomials(list(counts), draws, seed), strict=True))
+
+
+def widening(blocks: int) -> float:
+    """Give the factor by which samples are widened for few blocks, as in `resample`."""
+    return float(student.ppf((1 + CONFIDENCE) / 2, max(blocks - 1, 1)) / norm.ppf((1 + CONFIDENCE) / 2))
+
+
 def resample_mean(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Resample the geometric means over the layers, without layer 0 unless there is no other.
 
@@ -221,12 +243,12 @@ def _estimates(values: np.ndarray, sides: list[_Side]) -> tuple[np.ndarray, np.n
 
 def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.ndarray:
     """Samples (draws, L, E) of statistics (L, E), by blocks drawn with replacement."""
-    rng = np.random.default_rng(seed)
     corrected, _ = _estimates(values, sides)
     result = np.tile(corrected, (draws, 1, 1))
     # sums of draws are nearly normal, but with few blocks their spread is itself uncertain
     wider = student.ppf((1 + CONFIDENCE) / 2, _freedom(sides)) / norm.ppf((1 + CONFIDENCE) / 2)
-    for side in sides:
+    multinomials = _multinomials([len(side.sizes) for side in sides], draws, seed)
+    for side, drawn in zip(sides, multinomials, strict=True):
         used = side.sizes > 0
         count = used.sum(axis=0)
         h = side.sizes.sum(axis=0) / np.where(used, side.sizes, 1)
@@ -239,10 +261,14 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
         influence = np.where(count > 1, (pseudo - own) * weight, np.nan)
         # influences of blocks of unequal size do not add up to zero, which would shift all draws
         influence = np.where(used[:, None, :], influence - influence.sum(axis=0) / np.maximum(count, 1), 0 * influence)
-        blocks = len(influence)
-        drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=draws)
         result += wider * np.tensordot(drawn, influence, 1)
     return result
+
+
+def _multinomials(counts: list[int], draws: int, seed: int) -> list[np.ndarray]:
+    """How often each block is drawn, (draws, B) for each side with B blocks."""
+    rng = np.random.default_rng(seed)
+    return [rng.multinomial(count, np.full(count, 1 / count), size=draws) for count in counts]
 
 
 def _freedom(sides: list[_Side]) -> np.ndarray:

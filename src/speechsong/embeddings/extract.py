@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from speechsong import __version__
 from speechsong.corpora.recordings import Recording
 from speechsong.embeddings import moments
 from speechsong.embeddings.store import Embeddings
-from speechsong.encoders import forward
+from speechsong.encoders import devices, forward
 from speechsong.encoders.loading import Encoder
 from speechsong.errors import UserError
 from speechsong.logs import log, progress
@@ -45,7 +46,8 @@ def extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, i
     Raises
     ------
     UserError
-        If a recording cannot be used, or the GPU's memory is too small for a single window or for the sums.
+        If a recording cannot be used, a hidden state is not finite, or the GPU's memory is too small for a single
+        window or for the sums.
     """
     try:
         return _extract(encoder, recordings, block_of)
@@ -74,7 +76,7 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
         members = [i for i, r in enumerate(recordings) if block_of[r.speaker] == block]
         if not members:
             continue
-        sums = _Sums(states, d, encoder.device)
+        sums = _Sums(states, d, devices.exact(encoder.device))
         for windows in _read_ahead(encoder, recordings, members):
             with torch.inference_mode():
                 _run(encoder, windows, sums, result)
@@ -83,7 +85,13 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
         for state in range(states):
             merged = sums.moments(state)
             result.mean[state, block] = merged.mean
-            result.scatter[state, block] = moments.pack(merged.scatter)
+            with np.errstate(over="ignore"):
+                result.scatter[state, block] = moments.pack(merged.scatter)
+            if not np.isfinite(result.scatter[state, block]).all():
+                raise UserError(
+                    f"encoder `{encoder.name}`: hidden state {state} is so large that its covariance is not finite in "
+                    "float32; use another checkpoint"
+                )
     return result
 
 
@@ -118,7 +126,7 @@ def _read_ahead(encoder: Encoder, recordings: list[Recording], members: list[int
     """Read clips and yield their windows, `READ_AHEAD_SECONDS` of audio at a time."""
     windows, seconds = [], 0.0
     for i in members:
-        samples = forward.read(encoder, recordings[i].path)
+        samples = forward.read(encoder, recordings[i].path, recordings[i].edits)
         windows += [(i, w) for w in forward.prepare(encoder, samples)]
         seconds += len(samples) / encoder.rate
         if seconds >= READ_AHEAD_SECONDS:
@@ -132,7 +140,8 @@ def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embedding
     """Run the windows of several clips of one block: add to the sums, and write clip means into `result`."""
     windows = sorted(windows, key=lambda window: len(window[1]))
     members = sorted({i for i, _ in windows})
-    totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=encoder.device)
+    exact = devices.exact(encoder.device)
+    totals = torch.zeros(encoder.layers + 1, len(members), encoder.width, dtype=torch.float64, device=exact)
     place = {i: k for k, i in enumerate(members)}
     waiting: list[list[Window]] = []
     while windows or waiting:
@@ -153,11 +162,28 @@ def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embedding
             result.frames[i] += length
         sums.count += sum(lengths)
         for state, single in enumerate(states):
-            frames = single.double()
+            frames = single.to(exact).double()
             totals[state] += owner @ frames
             sums.add(state, frames)
-    counts = torch.from_numpy(result.frames[members]).to(encoder.device)
+        # of all totals at once, because a GPU waits at every look
+        if not totals.sum().isfinite():
+            names = [result.clips[i] for i, _ in batch]
+            _name_broken(encoder, states, [n for n, frames in zip(names, lengths, strict=True) for _ in range(frames)])
+    counts = torch.from_numpy(result.frames[members]).to(exact)
     result.pooled[:, members] = (totals / counts[:, None]).float().cpu().numpy()
+
+
+def _name_broken(encoder: Encoder, states: list[torch.Tensor], clip_of: list[str]) -> NoReturn:
+    """Stop at the first hidden state (m, d) of a batch that is not finite; `clip_of` names the clip of each frame."""
+    for state, frames in enumerate(states):
+        broken = (~frames.isfinite().all(dim=1)).nonzero()
+        if len(broken):
+            raise UserError(
+                f"encoder `{encoder.name}`: hidden state {state} of clip {clip_of[int(broken[0])]} is not finite (NaN "
+                "or infinite); if it is so for other clips too, the checkpoint is damaged or computes beyond the range "
+                "of float32: fetch it again or use another; if only for this one, take the clip out of the corpus"
+            )
+    raise UserError(f"encoder `{encoder.name}`: its hidden states are so large that sums are not finite")
 
 
 def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tuple:
@@ -178,7 +204,8 @@ def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tup
         lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
         valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
         states = forward.blocks(encoder, list(fronts))
-        owner = torch.zeros(len(place), sum(lengths), dtype=torch.float64, device=encoder.device)
+        exact = devices.exact(encoder.device)
+        owner = torch.zeros(len(place), sum(lengths), dtype=torch.float64, device=exact)
         column = 0
         for (i, _), length in zip(batch, lengths, strict=True):
             owner[place[i], column : column + length] = 1

@@ -40,7 +40,7 @@ def extract(recordings: list[Recording], block_of: dict[str, int]) -> Embeddings
     counts, pooled = np.zeros(len(recordings), dtype=np.int64), np.empty((1, len(recordings), WIDTH), np.float32)
     advance = progress(len(recordings), "clips")
     for i, recording in enumerate(recordings):
-        spectrum = frames(recording.path)
+        spectrum = frames(recording.path, recording.edits)
         counts[i], pooled[0, i] = len(spectrum), summary(spectrum)
         block = block_of[recording.speaker]
         pair = (merged[block], moments.of_frames(spectrum))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from speechsong import files
 from speechsong.embeddings import store
 from speechsong.errors import UserError
+
+_AGAIN = "delete the file and run again"
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,6 @@ def read(paths: dict[str, str]) -> Features:
     clips, labels, means = [], [], []
     for label, path in enumerate(paths.values()):
         names, pooled = store.read_pooled(path)
-        if not np.isfinite(pooled).all():
-            raise UserError(f"{path}: holds features that are not finite; delete the file and run again")
         clips += names
         labels += [label] * len(names)
         means.append(pooled)
@@ -87,10 +88,27 @@ def read_split(path: str, domain: str, row_of: dict[str, int], seed: int) -> Spl
     -------
     Split
         Rows in ascending order, int64.
+
+    Raises
+    ------
+    UserError
+        If a clip is missing, unknown or there twice, a part is none of the three, or the file's name is that of the
+        speaker split and a speaker is in two parts.
     """
     rows: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    parts_of: dict[str, set[str]] = {}
     for row in files.read_rows(path):
-        if row["domain"] == domain:
-            rows[row["part"]].append(row_of[row["clip_id"]])
-    train, validation, test = (np.array(sorted(part)) for part in rows.values())
+        if row.get("domain") != domain:
+            continue
+        clip, part = row.get("clip_id", ""), row.get("part", "")
+        if clip not in row_of or part not in rows:
+            raise UserError(f"{path}: clip `{clip}` of `{domain}`, part `{part}`, is not of this run; {_AGAIN}")
+        rows[part].append(row_of[clip])
+        parts_of.setdefault(row.get("speaker", ""), set()).add(part)
+    if sorted(row for part in rows.values() for row in part) != sorted(row_of.values()):
+        raise UserError(f"{path}: does not have every clip of `{domain}` once; {_AGAIN}")
+    shared = [speaker for speaker, parts in parts_of.items() if speaker and len(parts) > 1]
+    if shared and Path(path).name.startswith("speaker-"):
+        raise UserError(f"{path}: speaker `{shared[0]}` of `{domain}` is in two parts; {_AGAIN}")
+    train, validation, test = (np.array(sorted(part), dtype=np.int64) for part in rows.values())
     return Split(train, validation, test, seed)

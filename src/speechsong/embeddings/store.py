@@ -5,11 +5,17 @@ recordings are.
 
 The attributes of a file say what it holds, and so does its path. Readers use `arrange`, which goes by the attributes
 and refuses a file whose path says something else.
+
+HDF5 checks what it reads against checksums: data by Fletcher's, and structure in files of the format of HDF5 1.10. Text
+of any length has none, so clip names have a fixed length, and the attributes have a digest of their own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +28,18 @@ from speechsong.errors import UserError
 
 _RENEW = "delete the file and run again"
 _RELIST = "correct the list of files"
+# most bytes of one chunk; HDF5 allows 4 GiB
+_CHUNK = 2**28
+# the datasets: what kind of numbers (as in NumPy) or text they hold, and the sizes that they share: n clips, width w of
+# the means, B blocks, width d of the frames, p = d(d+1)/2
+_LAYOUT = {
+    "clips": ("SO", "n"),
+    "pooled": ("f", "nw"),
+    "frames": ("i", "n"),
+    "blocks/count": ("i", "B"),
+    "blocks/mean": ("f", "Bd"),
+    "blocks/scatter": ("f", "Bp"),
+}
 
 
 @dataclass
@@ -86,24 +104,82 @@ def write(path: str | Path, embeddings: Embeddings, layer: int, attributes: dict
     """
     # in memory first: HDF5 does not fail cleanly on a full disk
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as h5:
-        h5.attrs.update(attributes)
-        h5.attrs["layer"] = layer
-        h5.create_dataset("clips", data=embeddings.clips, dtype=h5py.string_dtype())
-        h5.create_dataset("pooled", data=embeddings.pooled[layer])
-        h5.create_dataset("frames", data=embeddings.frames)
-        h5.create_dataset("blocks/count", data=embeddings.count)
-        h5.create_dataset("blocks/mean", data=embeddings.mean[layer])
-        h5.create_dataset("blocks/scatter", data=embeddings.scatter[layer])
+    clips = np.array([clip.encode() for clip in embeddings.clips])
+    parts = {
+        "clips": clips.astype(h5py.string_dtype("utf-8", clips.itemsize)),
+        "pooled": embeddings.pooled[layer],
+        "frames": embeddings.frames,
+        "blocks/count": embeddings.count,
+        "blocks/mean": embeddings.mean[layer],
+        "blocks/scatter": embeddings.scatter[layer],
+    }
+    with h5py.File(buffer, "w", libver=("v110", "v110")) as h5:
+        h5.attrs.update(attributes | {"layer": layer})
+        h5.attrs["digest"] = np.bytes_(_digest(h5))
+        for name, data in parts.items():
+            rows = max(1, _CHUNK * len(data) // data.nbytes)
+            h5.create_dataset(name, data=data, chunks=(min(rows, len(data)), *data.shape[1:]), fletcher32=True)
     with files.atomic(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def _open(path: str | Path) -> h5py.File:
+@contextmanager
+def _open(path: str | Path) -> Iterator[h5py.File]:
+    """Open a file and check its layout; whatever is wrong with it becomes one line."""
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); {_RENEW}") from error
+        # without a lock, which some file systems lack: files are written whole and renamed
+        with h5py.File(path, "r", locking=False) as h5:
+            _check_layout(path, h5)
+            yield h5
+    except (FileNotFoundError, PermissionError) as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); restore it, or run again") from error
+    # what h5py raises for damage depends on where it is
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({cause}); {_RENEW}") from error
+
+
+def _check_layout(path: str | Path, h5: h5py.File) -> None:
+    """Check that a file has its datasets, that their sizes agree, and that it needs nothing outside it."""
+    size: dict[str, int] = {}
+    most = Path(path).stat().st_size
+    for name, (kinds, axes) in _LAYOUT.items():
+        for part in {name, name.split("/")[0]}:
+            # a link could lead to another file
+            if not isinstance(h5.get(part, getlink=True), h5py.HardLink):
+                raise UserError(f"{path}: has no `{part}` of its own; {_RENEW}")
+        data = h5[name]
+        stored = data.id.get_create_plist()
+        filters = {stored.get_filter(i)[0] for i in range(stored.get_nfilters())}
+        if data.is_virtual or data.external or filters - {h5py.h5z.FILTER_FLETCHER32} or data.nbytes > most:
+            raise UserError(f"{path}: `{name}` is stored in another way than the workflow stores it; {_RENEW}")
+        if data.dtype.kind not in kinds or data.ndim != len(axes):
+            raise UserError(f"{path}: `{name}` is {data.dtype} of {data.ndim} dimensions; {_RENEW}")
+        for axis, length in zip(axes, data.shape, strict=True):
+            if size.setdefault(axis, length) != length:
+                raise UserError(f"{path}: `{name}` has {length} rows or columns, not {size[axis]}; {_RENEW}")
+    if size["p"] != size["d"] * (size["d"] + 1) // 2:
+        raise UserError(f"{path}: `blocks/scatter` does not fit `blocks/mean`; {_RENEW}")
+
+
+def _digest(h5: h5py.File) -> str:
+    """Digest all attributes but the digest itself."""
+    texts = sorted(f"{key}={value}" for key, value in h5.attrs.items() if key != "digest")
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _check_attributes(path: str | Path, h5: h5py.File) -> None:
+    # earlier versions wrote no digest
+    if h5.attrs.get("digest", _digest(h5).encode()) != _digest(h5).encode():
+        raise UserError(f"{path}: its attributes were changed or damaged; {_RENEW}")
+
+
+def _numbers(path: str | Path, h5: h5py.File, name: str) -> np.ndarray:
+    """Read a dataset of numbers, all of which must be finite."""
+    values = h5[name][()]
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: `{name}` holds values that are not finite; {_RENEW}")
+    return values
 
 
 def read_place(path: str | Path) -> Place:
@@ -118,13 +194,12 @@ def read_place(path: str | Path) -> Place:
         missing = [key for key in ("model", "domain", "layer", "emotion") if key not in h5.attrs]
         if missing:
             raise UserError(f"{path}: does not say its {' and '.join(missing)}; {_RENEW}")
-        attributes = h5.attrs
-        place = Place(
-            str(attributes["model"]), str(attributes["domain"]), int(attributes["layer"]), str(attributes["emotion"])
-        )
-    end = "/".join(Path(path).parts[-4:])
-    if end != str(place):
-        raise UserError(f"{path}: says that it is {place}, not {end}; {_RENEW}")
+        model, domain, emotion = (str(h5.attrs[key]) for key in ("model", "domain", "emotion"))
+        place = Place(model, domain, int(h5.attrs["layer"]), emotion)
+        end = "/".join(Path(path).parts[-4:])
+        if end != str(place):
+            raise UserError(f"{path}: says that it is {place}, not {end}; {_RENEW}")
+        _check_attributes(path, h5)
     return place
 
 
@@ -183,11 +258,14 @@ def read_pooled(path: str | Path) -> tuple[list[str], np.ndarray]:
     Raises
     ------
     UserError
-        If the file cannot be read.
+        If the file cannot be read, or is not sound.
     """
     with _open(path) as h5:
         # all at once, because h5py takes a second to read ten thousand names one by one
-        return h5["clips"].asstr()[()].tolist(), h5["pooled"][()]
+        clips, pooled = h5["clips"].asstr()[()].tolist(), _numbers(path, h5, "pooled")
+    if len(set(clips)) < len(clips):
+        raise UserError(f"{path}: holds a clip twice; {_RENEW}")
+    return clips, pooled
 
 
 def read_maker(path: str | Path) -> dict[str, str | None]:
@@ -199,6 +277,7 @@ def read_maker(path: str | Path) -> dict[str, str | None]:
         If the file cannot be read.
     """
     with _open(path) as h5:
+        _check_attributes(path, h5)
         return {key: h5.attrs.get(key) for key in ("family", "weights")}
 
 
@@ -208,9 +287,9 @@ def read_blocks(path: str | Path) -> tuple[moments.Blocks, int]:
     Raises
     ------
     UserError
-        If the file cannot be read.
+        If the file cannot be read, or is not sound.
     """
     with _open(path) as h5:
-        mean = h5["blocks/mean"][()]
-        scatter = moments.unpack(h5["blocks/scatter"][()], mean.shape[1])
-        return moments.Blocks(h5["blocks/count"][()], mean, scatter), len(h5["clips"])
+        count, mean = h5["blocks/count"][()], _numbers(path, h5, "blocks/mean")
+        scatter = moments.unpack(_numbers(path, h5, "blocks/scatter"), mean.shape[1])
+        return moments.Blocks(count, mean, scatter), len(h5["clips"])

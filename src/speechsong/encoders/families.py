@@ -1,13 +1,20 @@
 """Families: what differs between the kinds of encoder that can be loaded.
 
 In every family a front turns a clip into frames, and transformer blocks follow. Most fronts convolve samples; Whisper's
-convolves log-mel spectra.
+convolves log-mel spectra. The files of a checkpoint have the same names in all of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+# the settings of the encoder; the feature extractor's are in the first of two files that is there
+CONFIG = "config.json"
+EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
+# the first that is there holds the weights, or names the files that hold them
+INDEX = "model.safetensors.index.json"
+WEIGHTS = ("model.safetensors", INDEX, "pytorch_model.bin")
 
 
 @dataclass(frozen=True)

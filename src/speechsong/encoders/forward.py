@@ -19,12 +19,13 @@ import torch
 from torch import nn
 
 from speechsong.corpora import audio
+from speechsong.corpora.edits import NONE, Edits
 from speechsong.encoders.loading import Encoder
 from speechsong.errors import UserError
 
 
-def read(encoder: Encoder, path: str) -> np.ndarray:
-    """Read a recording at an encoder's sample rate.
+def read(encoder: Encoder, path: str, edited: Edits = NONE) -> np.ndarray:
+    """Read a recording at an encoder's sample rate; `edited` says what of it to keep.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def read(encoder: Encoder, path: str) -> np.ndarray:
     UserError
         If the recording cannot be used, or is too short for a frame.
     """
-    samples = audio.load(path, encoder.rate)
+    samples = audio.load(path, encoder.rate, edited)
     if len(samples) < encoder.least:
         raise UserError(
             f"{path}: {len(samples) / encoder.rate:.4f} s is too short for one frame of `{encoder.name}` "

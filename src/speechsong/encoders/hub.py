@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
 from speechsong.corpora.download import DISK_ERRORS, WAITS, put, reason, unwritable, writing
+from speechsong.encoders.families import CONFIG, EXTRACTORS, INDEX, WEIGHTS
 from speechsong.errors import UserError
 from speechsong.logs import log
 
 HUB_TIMEOUT = 6.0  # seconds; a firewall that drops packets costs this once for each address of the hub
 
-_CONFIG = "config.json"
-_PREPROCESSOR = "preprocessor_config.json"
-_INDEX = "model.safetensors.index.json"
-_WEIGHTS = ("model.safetensors", _INDEX, "pytorch_model.bin")
 _HUB_PART = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors")
 
@@ -71,6 +69,53 @@ def _check_hub_name(checkpoint: str, revision: str) -> None:
         )
 
 
+def look_up(checkpoint: str) -> tuple[str, dict]:
+    """Ask the hub what an encoder is today.
+
+    Parameters
+    ----------
+    checkpoint
+        Its name on the hub, `org/name`.
+
+    Returns
+    -------
+    tuple
+        The commit of its branch `main`, and the contents of config.json there.
+
+    Raises
+    ------
+    UserError
+        If the hub does not answer, or has no such encoder. The message says why, and what to do.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    _check_hub_name(checkpoint, "main")
+    try:
+        silent = _hub_silence(checkpoint, "main")
+        if silent:
+            raise silent
+        try:
+            url = hf_hub_url(checkpoint, CONFIG, revision="main")
+            commit = get_hf_file_metadata(url, timeout=HUB_TIMEOUT).commit_hash or "main"
+        except LocalEntryNotFoundError:
+            raise  # the hub stopped answering; this is an EntryNotFoundError too
+        except EntryNotFoundError:
+            raise _Missing(CONFIG) from None
+        with tempfile.TemporaryDirectory() as folder:
+            path = hf_hub_download(checkpoint, CONFIG, revision=commit, local_dir=folder)
+            described = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(described, dict):
+            raise _Missing(f"readable {CONFIG}")
+    except (_Missing, _http_error(), OSError, RuntimeError, ValueError) as error:
+        page = f"https://huggingface.co/{checkpoint}"
+        raise UserError(
+            f"encoder {checkpoint} cannot be looked up: {_hub_cause(error, 'main', page, '--encoder')}; or get it from "
+            f"{page} and give its folder"
+        ) from error
+    return commit, described
+
+
 def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) -> None:
     """Download an encoder from the Hugging Face hub: its two configuration files and its weights, no code.
 
@@ -94,7 +139,7 @@ def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) 
         If it cannot be downloaded. The message says why, and what to do.
     """
     folder = Path(folder)
-    if (folder / _CONFIG).is_file() and any((folder / name).is_file() for name in _WEIGHTS):
+    if (folder / CONFIG).is_file() and any((folder / name).is_file() for name in WEIGHTS):
         return
     _check_hub_name(checkpoint, revision)
     page = f"https://huggingface.co/{checkpoint}/tree/{revision}"
@@ -106,8 +151,8 @@ def fetch_encoder(checkpoint: str, revision: str, folder: str | Path, key: str) 
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise unwritable(folder, error) from error
         raise UserError(
-            f"encoder {checkpoint} cannot be downloaded: {_hub_cause(error, revision, page, key)}; or get {_CONFIG}, "
-            f"{_PREPROCESSOR} and model.safetensors or pytorch_model.bin from {page} and put them into {folder}, "
+            f"encoder {checkpoint} cannot be downloaded: {_hub_cause(error, revision, page, key)}; or get {CONFIG}, "
+            f"{EXTRACTORS[0]} and model.safetensors or pytorch_model.bin from {page} and put them into {folder}, "
             f"or set `{key}` to a local folder that has them"
         ) from error
     with writing(folder):
@@ -145,9 +190,9 @@ def _fetch_files(checkpoint: str, revision: str, staging: Path) -> list[str]:
                 return name
         raise silent or _Missing(" or ".join(names))
 
-    names = [fetch_one_of(_CONFIG), fetch_one_of(_PREPROCESSOR), fetch_one_of(*_WEIGHTS)]
-    if names[-1] == _INDEX:
-        names += [fetch_one_of(shard) for shard in _shards(staging / _INDEX)]
+    names = [fetch_one_of(CONFIG), fetch_one_of(*EXTRACTORS), fetch_one_of(*WEIGHTS)]
+    if names[-1] == INDEX:
+        names += [fetch_one_of(shard) for shard in _shards(staging / INDEX)]
     return names[::-1]
 
 
@@ -162,7 +207,7 @@ def _hub_silence(checkpoint: str, revision: str) -> Exception | None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
 
-    url = hf_hub_url(checkpoint, _CONFIG, revision=revision)
+    url = hf_hub_url(checkpoint, CONFIG, revision=revision)
     start = time.monotonic()
     while True:
         try:
@@ -185,10 +230,10 @@ def _shards(index: Path) -> list[str]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _Missing(f"readable {_INDEX}") from error
+        raise _Missing(f"readable {INDEX}") from error
     strange = [name for name in names if not isinstance(name, str) or not _SHARD.fullmatch(name)]
     if strange:
-        raise _Missing(f"trustworthy {_INDEX} (it names {strange[0]!r})")
+        raise _Missing(f"trustworthy {INDEX} (it names {strange[0]!r})")
     return names
 
 

@@ -16,6 +16,7 @@ import torch
 import torchaudio
 
 from speechsong.corpora import audio
+from speechsong.corpora.edits import NONE, Edits
 from speechsong.errors import UserError
 
 RATE = 16000  # Hz
@@ -35,13 +36,15 @@ def _mel() -> torch.nn.Module:
     )
 
 
-def frames(path: str | Path) -> np.ndarray:
+def frames(path: str | Path, edited: Edits = NONE) -> np.ndarray:
     """Compute the log-mel frames of a recording.
 
     Parameters
     ----------
     path
         The recording.
+    edited
+        What of it to keep.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def frames(path: str | Path) -> np.ndarray:
     UserError
         If the recording cannot be used or is shorter than a window.
     """
-    samples = audio.load(path, RATE)
+    samples = audio.load(path, RATE, edited)
     if len(samples) < WINDOW:
         raise UserError(
             f"{path}: {len(samples) / RATE:.4f} s is too short for one log-mel frame ({WINDOW / RATE:.4f} s); take it "

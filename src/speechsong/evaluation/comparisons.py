@@ -4,6 +4,9 @@
 
 two-stage against direct : does training on the other domain first help? (The claim of Sun et al. 2024.)
 two-stage against equal budget : does it help more than training twice on the target?
+joint against direct : does training on both domains together help?
+joint against equal budget : does the other domain help more than as many further steps on the same one?
+joint against two-stage : is it better to mix the domains than to train on one after the other?
 source after against before : what does stage two forget of the source?
 approach against approach : at the same stage.
 encoder against encoder : with the same approach at the same stage.
@@ -59,6 +62,12 @@ def pairs(keys: list[dict]) -> Iterator[tuple[str, dict, dict]]:
                 yield "two-stage against equal budget", a, a | {"source": a["target"]}
             else:
                 yield "source after against before", a, a | {"target": "", "stage": 1}
+        if "+" in a["source"]:
+            tested = a["test_domain"]
+            (other,) = (domain for domain in a["source"].split("+") if domain != tested)
+            yield "joint against direct", a, a | {"source": tested}
+            yield "joint against equal budget", a, a | {"source": tested, "target": tested, "stage": 2}
+            yield "joint against two-stage", a, a | {"source": other, "target": tested, "stage": 2}
         if a["fit"] == "converged" and a["test_domain"] == a["source"]:
             yield "converged against paper", a, a | {"fit": "paper"}
     # results on the domain that was trained on last; A is what comes later in the config, as in ws against baseline

@@ -62,12 +62,12 @@ class Estimate:
 
     def ends(self, tail: float = TAIL) -> tuple[float, float]:
         """Find the interval that leaves out a share `tail` at each end; NaN if it is unknown."""
-        if self.people:
-            return intervals.interval(self.samples, self.people, tail)
         unknown = np.isnan(self.samples)
         # samples without a value might lie anywhere
         if unknown.mean() > tail:
             return float("nan"), float("nan")
+        if self.people:
+            return intervals.interval(self.samples, self.people, tail)
         low, high = np.quantile(self.samples[~unknown], [tail, 1 - tail])
         return float(low), float(high)
 
@@ -131,13 +131,19 @@ def rank_correlation(pairs: list[tuple[Estimate, Estimate]]) -> Estimate:
         NaN where one list has no order, because all of it is equal.
     """
     a, b = zip(*pairs, strict=True)
-    value = _correlate(*(np.array([[e.value for e in side]]) for side in (a, b)))[0]
-    samples = _correlate(*(np.stack([e.samples for e in side], axis=1) for side in (a, b)))
+    value = correlate(*(np.array([[e.value for e in side]]) for side in (a, b)))[0]
+    samples = correlate(*(np.stack([e.samples for e in side], axis=1) for side in (a, b)))
     return Estimate(float(value), samples, min(e.people for pair in pairs for e in pair))
 
 
-def _correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Rank correlations (draws,) of rows of (draws, n)."""
+def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Correlate the ranks of each row of A (draws, n) with those of the same row of B (Spearman).
+
+    Returns
+    -------
+    ndarray (draws,), float64
+        NaN where a value of a row is NaN, or a row is all equal.
+    """
     a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (rankdata(a, axis=1), rankdata(b, axis=1)))
     size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), size, out=np.full(len(a), np.nan), where=size > 0)

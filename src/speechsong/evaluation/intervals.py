@@ -112,7 +112,11 @@ def share_interval(share: float, drawn: np.ndarray, speakers: int, clips: int) -
         return float("nan"), float("nan")
     variance = drawn.var() * speakers / (speakers - 1)
     n = min(share * (1 - share) / variance, clips) if variance > 0 else clips
-    t = -stdtrit(speakers - 1, 0.025)
+    return wilson(share, n, -stdtrit(speakers - 1, 0.025))
+
+
+def wilson(share: float, n: float, t: float = norm.ppf(0.975)) -> tuple[float, float]:
+    """Find Wilson's interval of a share of n independent trials; t is the quantile that decides its width."""
     centre = (share + t**2 / (2 * n)) / (1 + t**2 / n)
     half = t / (1 + t**2 / n) * np.sqrt(share * (1 - share) / n + t**2 / (4 * n**2))
     # rounding must not exclude a share of 0 or 1

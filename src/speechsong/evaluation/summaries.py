@@ -78,23 +78,28 @@ def two_stages(metrics: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per protocol, source, target, model and approach. `stage_one` is the accuracy on the source after stage
         one, `stage_two` that on the target after stage two. Compare them with `direct`, stage one of the target alone;
-        `equal_budget`, training twice on the target; and `source_after`, the accuracy on the source after stage two.
-        Then clips, speakers and seeds, of `stage_two`.
+        `equal_budget`, training twice on the target; `joint`, the accuracy on the target after training on both domains
+        together; and `source_after`, the accuracy on the source after stage two. Then clips, speakers and seeds, of
+        `stage_two`.
     """
     accuracy = metrics[metrics["metric"] == "accuracy"]
     keys = ["model", "approach", "protocol", "source", "target", "stage", "test_domain"]
     by_result = {tuple(row[key] for key in keys): row for row in accuracy.to_dict("records")}
+    sources = set(accuracy["source"])
     rows = []
     for (model, approach, protocol, source, target, stage, tested), row in by_result.items():
         if stage == 1 or source == target or tested != target:
             continue
         same = (model, approach, protocol)
+        # whichever of the domains comes first in the config
+        (joint,) = {f"{source}+{target}", f"{target}+{source}"} & sources
         rows.append(
             {"protocol": protocol, "source": source, "target": target, "model": model, "approach": approach}
             | _columns("stage_one", by_result[*same, source, "", 1, source])
             | _columns("stage_two", row)
             | _columns("direct", by_result[*same, target, "", 1, target])
             | _columns("equal_budget", by_result[*same, target, target, 2, target])
+            | _columns("joint", by_result[*same, joint, "", 1, target])
             | _columns("source_after", by_result[*same, source, target, 2, source])
             | {key: row[key] for key in ("clips", "speakers", "seeds")}
         )

@@ -15,11 +15,9 @@ import numpy as np
 import pandas as pd
 
 from speechsong.evaluation import intervals
+from speechsong.evaluation.estimates import Estimate
 from speechsong.evaluation.predictions import KEYS, results
 from speechsong.evaluation.scores import accuracy, count, percent
-
-# more samples without a value than this leave no interval: they might lie anywhere
-UNKNOWN = 0.025
 
 
 def transfer(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
@@ -42,7 +40,8 @@ def transfer(predictions: pd.DataFrame, emotions: list[str]) -> list[dict]:
     found = {tuple(keys.values()): (keys, answers) for keys, answers in results(predictions)}
     rows = []
     for keys, answers in found.values():
-        if keys["stage"] != 1 or keys["test_domain"] == keys["source"]:
+        # joint training has been trained on every domain
+        if keys["stage"] != 1 or keys["test_domain"] in keys["source"].split("+"):
             continue
         _, at_home = found.get(tuple((keys | {"source": keys["test_domain"]}).values()), (None, None))
         if at_home is None:
@@ -86,11 +85,11 @@ def _kept(
     def share(across: np.ndarray, within: np.ndarray) -> np.ndarray:
         return np.divide(across - chance, within - chance, out=np.full(np.shape(within), np.nan), where=within > chance)
 
-    value, samples = share(np.asarray(away), np.asarray(home)), share(away_drawn, home_drawn)
-    low, high = float("nan"), float("nan")
-    if np.isfinite(value) and np.isnan(samples).mean() <= UNKNOWN:
-        low, high = intervals.interval(samples, speakers)
-    return {"kept": float(value), "kept_low": low, "kept_high": high}
+    value = float(share(np.asarray(away), np.asarray(home)))
+    low, high = (float("nan"),) * 2
+    if np.isfinite(value):
+        low, high = Estimate(value, share(away_drawn, home_drawn), speakers).ends()
+    return {"kept": value, "kept_low": low, "kept_high": high}
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

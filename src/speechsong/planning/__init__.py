@@ -1,5 +1,5 @@
 """Planning: what the Snakefile needs to know while it is parsed.
 
 Read `config` first, then `plan`, `targets` and `sources`. `costs` estimates memory and time; `fingerprint` shows
-whether code changed.
+whether code changed, and `folders` writes the configuration of `speechsong compare`.
 """

@@ -6,9 +6,10 @@ import json
 from functools import cache
 from pathlib import Path
 
+from speechsong.files import is_file
 from speechsong.planning.plan import Run
 from speechsong.planning.sources import Source
-from speechsong.planning.targets import directions
+from speechsong.planning.targets import trained_on
 
 # seconds of an epoch of peft (validation included) per second of audio and block of width 768, on two cores
 BLOCK_SECONDS = 0.02
@@ -27,7 +28,7 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
         Folder of its config.json. Until that is fetched, the width is taken as 768, and the audio of a Whisper as that
         of the clips instead of whole windows.
     paths
-        All recordings of the domain.
+        All recordings that the stage has.
     share
         The share of them that train or validate.
 
@@ -39,7 +40,8 @@ def peft_hours(encoder: dict, folder: str | Path, paths: list[str], share: float
     # Whisper works on whole windows, however short the clip
     whole = "d_model" in _described(folder)
     seconds = len(paths) * encoder["window_seconds"] if whole else sum(map(_seconds, paths))
-    return share * seconds * encoder["layers"] * (width(folder) / 768) ** 2 * BLOCK_SECONDS / 3600
+    wide = encoder["pretrain"]["width"] if "pretrain" in encoder else width(folder)
+    return share * seconds * encoder["layers"] * (wide / 768) ** 2 * BLOCK_SECONDS / 3600
 
 
 def width(folder: str | Path) -> int:
@@ -70,8 +72,7 @@ def peft_without_gpu(config: dict, run: Run, sources: dict[str, Source], stages:
     hours = 0.0
     share = sum(config["split"]["fractions"][:2])
     for model, direction in stages:
-        source, target = directions(config["domains"])[direction]
-        paths = [r.path for r in run.recordings[target or source]]
+        paths = [r.path for domain in trained_on(config["domains"], direction) for r in run.recordings[domain]]
         epoch = peft_hours(config["encoders"][model], sources[model].folder, paths, share)
         hours += epoch * config["adapt"]["epochs"]
     if hours < 0.1:
@@ -124,6 +125,9 @@ def _described(folder: str | Path) -> dict:
 def _seconds(path: str) -> float:
     import soundfile
 
+    # opening a pipe that took the place of a recording would wait for ever
+    if not is_file(path):
+        return CLIP_SECONDS
     try:
         return soundfile.info(path).duration
     except (soundfile.LibsndfileError, RuntimeError):

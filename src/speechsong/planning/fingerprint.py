@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -56,9 +56,13 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@lru_cache
+# one entry for each state of each file: a bounded cache that is smaller than the package would never be hit
+@cache
 def _read(path: Path, _changed: int) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path == PACKAGE / "__init__.py":
+        # its functions are for users, and no script calls them; but every script reads the file
+        tree.body = [node for node in tree.body if isinstance(node, ast.Assign)]
     imported: set[Path] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -101,10 +105,16 @@ def _files_with(module: str, name: str) -> set[Path]:
     files = _files(module)
     if not files:
         return set()
-    tree = ast.parse(_own(module).read_text(encoding="utf-8"))
+    own = _own(module)
+    return files if name in _bound(own, own.stat().st_mtime_ns) else set()
+
+
+@cache
+def _bound(path: Path, _changed: int) -> set[str]:
+    """Name what a module defines, and what it uses."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    bound |= {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-    return files if name in bound else set()
+    return bound | {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
 def _lost(path: Path, node: ast.stmt) -> set[Path]:

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from speechsong.corpora.recordings import files_below
 from speechsong.encoders.hub import hub_folder
-from speechsong.planning.config import checkpoint_files, is_logmel, is_on_hub
+from speechsong.encoders.saving import FILES
+from speechsong.planning.config import checkpoint_files, is_logmel, is_on_hub, made_by, pretrained_folder
 from speechsong.planning.plan import Run
-
-# files of an encoder that the demo makes
-_MADE = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Source:
     Attributes
     ----------
     kind : str
-        "hub", "demo" (made by the workflow) or "local".
+        "hub", "demo" or "pretrained" (both made by the workflow), or "local".
     folder : Path
         Holds its files now, or once they are fetched or made.
     files : list of str
@@ -51,17 +49,22 @@ def encoder_sources(config: dict) -> dict[str, Source]:
     UserError
         Where a local folder lacks a file, or a name cannot be one of the hub.
     """
-    return {m: _source(m, config["encoders"][m]) for m in config["models"] if not is_logmel(config["encoders"][m])}
+    return {m: _source(config, m) for m in config["models"] if not is_logmel(config["encoders"][m])}
 
 
-def _source(model: str, encoder: dict) -> Source:
+def _source(config: dict, model: str) -> Source:
+    encoder = config["encoders"][model]
+    maker = model if "pretrain" in encoder else made_by(config, encoder)
+    if maker is not None:
+        files = [f"<results>/encoders/{maker}/{name}" for name in FILES]
+        return Source("pretrained", Path(pretrained_folder(config, maker)), files)
     if is_on_hub(encoder):
         folder = hub_folder("data/encoders", encoder["checkpoint"], encoder["revision"])
         # written last; the revision is pinned, so the weights beside it cannot change
         return Source("hub", folder, [str(folder / "config.json")])
     folder = Path(encoder["checkpoint"])
     if encoder.get("source") == "demo":
-        return Source("demo", folder, [str(folder / name) for name in _MADE])
+        return Source("demo", folder, [str(folder / name) for name in FILES])
     files = checkpoint_files(model, encoder["checkpoint"], encoder.get("control") != "random")
     return Source("local", folder, files)
 

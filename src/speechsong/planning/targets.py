@@ -1,15 +1,22 @@
 """Targets: which layers, approaches, stages and splits a checked configuration asks for.
 
 Every function takes the configuration after `config.check`. A stage of adaptation is named by its direction: `speech`
-is stage one on speech, `speech-music` is stage two on music after it, `music-music` is the control with equal budget.
+is stage one on speech, `speech-music` is stage two on music after it, `music-music` is the control with equal budget,
+and `speech+music` is one stage on both domains together. No domain can have a + in its name.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from speechsong.corpora.edits import of_corpus
 from speechsong.corpora.splits import FOLDS
 from speechsong.errors import UserError
-from speechsong.planning.config import is_logmel
+from speechsong.planning.config import is_adapted, is_logmel, pretrained_folder
+from speechsong.pretraining.settings import Settings
 
+# what an adapter's part depends on, among the keys of `adapt`
+PARTS = {"lora": ("rank", "alpha", "targets"), "bottleneck": ("width",), "gate": ("gate",)}
 PAPER_EMOTIONS = {"neutral", "calm", "happy", "sad", "angry", "fearful"}
 
 
@@ -18,21 +25,49 @@ def layers(config: dict, model: str) -> list[str]:
     return [f"{layer:02d}" for layer in range(config["encoders"][model]["layers"] + 1)]
 
 
+def corpus(config: dict, domain: str) -> str:
+    """Name the corpus of a domain if it is a published one that the workflow knows; "" otherwise."""
+    entry = config["corpora"][domain]
+    # the demo's voices have RAVDESS's file names
+    return "RAVDESS" if entry["reader"] == "ravdess" and entry.get("source") != "demo" else ""
+
+
 def encoder_params(config: dict, model: str) -> dict:
-    """Give what the output of an encoder depends on: its entry without what only the claims ask for."""
-    return {key: value for key, value in config["encoders"][model].items() if key != "pretrained_on"}
+    """Give what the output of an encoder depends on: its entry without what only the claims ask for.
+
+    In one order: Snakemake takes parameters in another order for others, and a config's author writes them in any. An
+    encoder that is pre-trained has the folder that it is kept in as its checkpoint.
+    """
+    entry = config["encoders"][model]
+    if "pretrain" in entry:
+        entry = entry | {"checkpoint": pretrained_folder(config, model)}
+    return {key: value for key, value in sorted(entry.items()) if key not in ("pretrained_on", "pretrain")}
+
+
+def pretrain_params(config: dict, model: str) -> dict:
+    """Give all settings of a pre-training by name, with the defaults of those that the entry leaves out."""
+    return asdict(Settings(**config["encoders"][model]["pretrain"]))
+
+
+def all_approaches(config: dict) -> list[str]:
+    """List the approaches of a run: peft with all parts is `peft`, with one part `peft-lora` and so on."""
+    adapt = config["adapt"]
+    by_part = ["peft" if part == "all" else f"peft-{part}" for part in adapt["parts"]]
+    return [name for approach in adapt["approaches"] for name in (by_part if approach == "peft" else [approach])]
 
 
 def approaches(config: dict, model: str) -> list[str]:
     """List the approaches of an encoder: log-mel has no layers to weight and no blocks to adapt."""
+    if not is_adapted(config, model):
+        return []
     logmel = is_logmel(config["encoders"][model])
-    return [a for a in config["adapt"]["approaches"] if a == "baseline" or not logmel]
+    return [a for a in all_approaches(config) if a == "baseline" or not logmel]
 
 
 def seeds(config: dict, part: str, approach: str) -> list[int]:
-    """List the seeds of `split`, or those of an approach in `adapt`."""
+    """List the seeds of `split`, or those of an approach in `adapt`; all forms of peft have the same."""
     chosen = config[part]["seeds"]
-    return chosen[approach] if isinstance(chosen, dict) else chosen
+    return chosen[approach.partition("-")[0]] if isinstance(chosen, dict) else chosen
 
 
 def _seeds(config: dict, part: str) -> dict[str, list[int]]:
@@ -45,9 +80,15 @@ def _seeds(config: dict, part: str) -> dict[str, list[int]]:
 
 
 def directions(domains: list[str]) -> dict[str, tuple[str, str | None]]:
-    """Give source and target of every stage by its name; the target is None in stage one."""
-    stages: dict[str, tuple[str, str | None]] = {source: (source, None) for source in domains}
+    """Give source and target of every stage by its name; the target is None unless it is a stage two."""
+    stages: dict[str, tuple[str, str | None]] = {source: (source, None) for source in [*domains, "+".join(domains)]}
     return stages | {f"{source}-{target}": (source, target) for source in domains for target in domains}
+
+
+def trained_on(domains: list[str], direction: str) -> list[str]:
+    """List the domains that a stage trains on: one, or both in joint training."""
+    source, target = directions(domains)[direction]
+    return (target or source).split("+")
 
 
 def stages(config: dict, model: str) -> list[str]:
@@ -75,12 +116,13 @@ def stage_params(config: dict, model: str, approach: str, protocol: str, seed: s
     adapt, encoder = config["adapt"], encoder_params(config, model)
     source, target = directions(config["domains"])[direction]
     training = {key: adapt[key] for key in ("epochs", "weight_decay", "batch_size", "patience")}
-    training["learning_rate"] = adapt["learning_rate"][approach]
+    kind, _, part = approach.partition("-")
+    training["learning_rate"] = adapt["learning_rate"][kind]
     adapters = {}
-    if approach == "peft":
-        adapters = {key: adapt[key] for key in ("rank", "alpha", "targets", "width", "gate")}
+    if kind == "peft":
+        adapters = {key: adapt[key] for name, keys in PARTS.items() if part in ("", name) for key in keys}
         training["freeze_gate"] = adapt["freeze_gate"] and target is not None
-    # the domain that is trained on; then the source, to see what was forgotten, or in stage one every other domain
+    # what is trained on; then the source, to see what was forgotten, or without a stage two every other domain
     others = [source] if target is not None else config["domains"]
     deep = sorted(adapt["layers"] or range(1, encoder["layers"] + 1))
     return {
@@ -90,8 +132,10 @@ def stage_params(config: dict, model: str, approach: str, protocol: str, seed: s
         "seed": int(seed),
         "source": source,
         "target": target,
-        "tested": list(dict.fromkeys([target or source, *others])),
+        "tested": list(dict.fromkeys([*trained_on(config["domains"], direction), *others])),
         "encoder": encoder,
+        # `speechsong predict` does the same to other recordings
+        "edits": asdict(of_corpus(config["corpora"][trained_on(config["domains"], direction)[0]])),
         "emotions": config["emotions"],
         "layers": [0] if is_logmel(encoder) else deep,
         "training": training,

@@ -110,12 +110,14 @@ def train(
     inputs, targets = _inputs(features), _targets(labels, classes)
     validation = [(inputs[split.validation], labels[split.validation]) for split in ordered]
     best_weights, best_epoch, best_accuracy = weights.copy(), np.zeros(len(order), int), np.full(len(order), -1.0)
+    # a larger batch would only be filled up with zeros
+    size = min(settings.batch_size, len(ordered[0].train))
     # NumPy need not warn of overflow: the weights are checked after each epoch
     with np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(1, settings.epochs + 1):
             shuffled = [rng.permutation(split.train) for split, rng in zip(ordered, rngs, strict=True)]
-            for first in range(0, len(shuffled[0]), settings.batch_size):
-                rows, sizes = _batch(shuffled, first, settings.batch_size)
+            for first in range(0, len(shuffled[0]), size):
+                rows, sizes = _batch(shuffled, first, size)
                 optimiser.step(weights, _gradient(inputs[rows], targets[rows], sizes, weights))
             if not np.isfinite(weights).all():
                 raise UserError(f"the probe's weights are not finite after epoch {epoch}; lower `probe.learning_rate`")

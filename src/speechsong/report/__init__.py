@@ -1,4 +1,5 @@
 """Report: tables, figures and the page that shows them.
 
-Read `tables` first, then `figures`, whose looks are in `style`, and `page`, which opens with `findings`.
+Read `tables` first, then `figures` and `maps`, whose looks are in `style`, and `page`, which opens with `findings`
+and ends in the `works` to cite.
 """

@@ -20,18 +20,23 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from speechsong.evaluation.predictions import approach, own
-from speechsong.report import style
+from speechsong.report import maps, style
 
 # label, colour, marker and the marker's fill colour, by column
 STAGES = {
     "direct": ("target alone", "#8A8A8A", "o", "white"),
     "equal_budget": ("target twice", "#0072B2", "s", "white"),
+    "joint": ("both together", "#009E73", "^", "#009E73"),
     "stage_two": ("other domain, then target", "#D55E00", "D", "#D55E00"),
 }
 PROTOCOLS = {
     "random": ("random split: people on both sides", "#D55E00", "o", "white"),
     "speaker": ("speaker split: new people", "#0072B2", "s", "#0072B2"),
 }
+
+
+# has a module of its own
+clip_map = maps.clip_map
 
 
 def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -46,18 +51,18 @@ def probe_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
     emotions
         Their number gives the chance level.
     """
-    models, fits = list(table["model"].unique()), list(table["fit"].unique())
+    models = list(table["model"].unique())
     accuracy = _by_layer(own(table), "accuracy")
-    kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
+    kinds = _kinds(table)
     figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.4 * len(kinds), sharey=True)
-    for row, (protocol, fit) in zip(axes, kinds, strict=True):
+    for row, (kind, (protocol, fit)) in zip(axes, kinds.items(), strict=True):
         for axis, domain in zip(row, domains, strict=True):
             alike = (accuracy["protocol"] == protocol) & (accuracy["fit"] == fit)
             panel = accuracy[alike & (accuracy["test_domain"] == domain)]
             for i, model in enumerate(models):
                 _line(axis, panel[panel["model"] == model], model, style.of_model(i))
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
-            axis.set_title(f"{domain}\n{protocol} split, {fit}" if len(fits) > 1 else f"{domain}, {protocol} split")
+            axis.set_title(f"{domain}\n{kind}")
     return _finish(figure, axes, "Accuracy (%)", (0, 100))
 
 
@@ -149,11 +154,11 @@ def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fi
         Their number gives the level of chance.
     """
     table = table[(table["over"] == "layer") & (table["emotion"] == "all")].sort_values("layer", kind="stable")
-    models, fits = list(table["model"].unique()), list(table["fit"].unique())
-    kinds = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
+    models = list(table["model"].unique())
+    kinds = _kinds(table)
     figure, axes = _layer_panels(len(kinds), len(domains), 0.55 + 1.4 * len(kinds), sharey=True)
     columns = {"across": "value", "across_low": "low", "across_high": "high"}
-    for row, (protocol, fit) in zip(axes, kinds, strict=True):
+    for row, (kind, (protocol, fit)) in zip(axes, kinds.items(), strict=True):
         for axis, (source, target) in zip(row, (domains, domains[::-1]), strict=True):
             alike = (table["protocol"] == protocol) & (table["fit"] == fit) & (table["source"] == source)
             for i, model in enumerate(models):
@@ -163,8 +168,109 @@ def transfer(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Fi
                 if len(panel) > 1:
                     axis.plot(panel["layer"].astype(int), panel["within"], ls=":", lw=0.9, color=look["color"])
             axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
-            axis.set_title(f"{source} to {target}\n{protocol} split{f', {fit}' if len(fits) > 1 else ''}")
+            axis.set_title(f"{source} to {target}\n{kind}")
     return _finish(figure, axes, "Accuracy (%)", (0, 100))
+
+
+def similarity(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw what zero-shot transfer keeps of every emotion in every layer against the FAD between the domains there.
+
+    Parameters
+    ----------
+    table
+        Points of `evaluation.similarity.similarity`, of one protocol and fit. Directions are side by side, encoders one
+        below the other. Deeper layers are darker. What lies further than 50 % beyond 0 or 100 % is drawn at that limit.
+    domains
+    emotions
+    """
+    models, protocol = list(table["model"].unique()), table["protocol"].iloc[0]
+    size = (style.COLUMN, 0.7 + 1.6 * len(models))
+    figure, axes = _panels(len(models), len(domains), size, sharex="row", sharey=True)
+    for row, model in zip(axes, models, strict=True):
+        for axis, (source, target) in zip(row, (domains, domains[::-1]), strict=True):
+            panel = table[(table["model"] == model) & (table["source"] == source)]
+            shade = panel["layer"].rank(method="dense", pct=True).astype(float)
+            for emotion in emotions:
+                chosen = panel["emotion"] == emotion
+                look = style.of_emotion(emotion, emotions)
+                kept = (100 * panel.loc[chosen, "kept"]).clip(-50, 150)
+                look_of = {"c": look["color"], "marker": look["marker"], "alpha": shade[chosen]}
+                axis.scatter(panel.loc[chosen, "fad"], kept, s=11, lw=0, **look_of)
+                # an opaque one for the legend
+                axis.plot([], [], ls="", **look, label=emotion)
+            axis.axhline(0, color="black", lw=0.7, ls=":")
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.set_title(f"{model}\n{source} to {target}")
+        row[0].set_ylabel("Kept (%)")
+    for axis in axes[-1]:
+        axis.set_xlabel(f"FAD ({protocol} split)")
+    style.legend_below(figure, axes[0][0])
+    return figure
+
+
+def strata(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the accuracy on the clips of each intensity, gender and statement.
+
+    Parameters
+    ----------
+    table
+        Rows of `evaluation.strata.strata`, of one fit. Domains are side by side, protocols one below the other, and
+        encoders are marks.
+    domains
+    emotions
+        Their number gives the level of chance.
+    """
+    models = list(table["model"].unique())
+    line = table["attribute"] + " " + table["level"]
+    keys = ["test_domain", "protocol", "line"]
+    columns = ["accuracy", "accuracy_low", "accuracy_high"]
+    wide = table.assign(line=line).pivot(index=keys, columns="model", values=columns)
+    wide.columns = [f"{model}{name.removeprefix('accuracy')}" for name, model in wide.columns]
+    # pivoting sorts the lines
+    wide = wide.reset_index().rename(columns={"test_domain": "panel"})
+    wide = wide.sort_values("line", key=lambda column: column.map(list(line.unique()).index), kind="stable")
+    looks = [style.of_model(i) for i in range(len(models))]
+    marks = {
+        model: (model, look["color"], look["marker"], look["color"]) for model, look in zip(models, looks, strict=True)
+    }
+    protocols = {protocol: f", {protocol} split" for protocol in table["protocol"].unique()}
+    return _dots(wide, domains, protocols, marks, 100 / len(emotions))
+
+
+def layer_weights(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
+    """Draw the learnt weights of the layers after each stage.
+
+    Parameters
+    ----------
+    table
+        Rows of `adaptation.layer_weights.layer_weights`. Approaches are side by side, encoders one below the other.
+        Lines are means over all splits, bands reach from the smallest to the largest. Training twice on a domain is not
+        drawn.
+    domains, emotions
+        Not used.
+    """
+    table = table[table["source"] != table["target"]]
+    table = table.assign(trained=table["source"] + (" then " + table["target"]).where(table["target"] != "", ""))
+    models, approaches, trained = (list(table[name].unique()) for name in ("model", "approach", "trained"))
+    width = style.COLUMN * max(1.0, 0.5 * len(approaches))
+    figure, axes = _layer_panels(len(models), len(approaches), 0.7 + 1.35 * len(models), width=width)
+    for row, model in zip(axes, models, strict=True):
+        for axis, of_approach in zip(row, approaches, strict=True):
+            panel = table[(table["model"] == model) & (table["approach"] == of_approach)]
+            for i, one in enumerate(trained):
+                weights = 100 * panel[panel["trained"] == one].groupby("layer")["weight"].agg(["mean", "min", "max"])
+                columns = {"mean": "value", "min": "low", "max": "high"}
+                _line(axis, weights.rename(columns=columns).reset_index(), one, style.of_model(i))
+            axis.axhline(100 / panel["layer"].nunique(), color="black", lw=0.7, ls=":")
+            axis.set_title(f"{model}, {of_approach}")
+        row[0].set_ylabel("Weight (%)")
+    for axis in axes[-1]:
+        axis.set_xlabel("Layer")
+    style.legend_below(figure, axes[0][0])
+    return figure
 
 
 def probe_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -205,7 +311,9 @@ def confusion(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     table = own(table[table["over"] == "selected"])
     models, protocol = list(table["model"].unique()), table["protocol"].iloc[0]
     side = 0.5 + 0.21 * len(emotions)
-    size = (0.6 + side * len(domains), 0.6 + side * len(models))
+    # titles may be wider than a panel of few emotions
+    longest = max(len(f"{model}, {domain}") for model in models for domain in domains)
+    size = (0.6 + max(side, 0.06 * longest) * len(domains), 0.6 + side * len(models))
     figure, axes = _panels(len(models), len(domains), size, sharex=True, sharey=True)
     for row, model in zip(axes, models, strict=True):
         for axis, domain in zip(row, domains, strict=True):
@@ -270,13 +378,15 @@ def fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
     Parameters
     ----------
     table
-        Rows of `distances.ranking.table`. Encoders are one below the other. Lines are the bias-corrected distances.
+        Rows of `distances.ranking.table`. Encoders are one below the other. Lines are the bias-corrected distances, or
+        plain ones if none is known.
     domains
         Named in the title.
     emotions
         Each is a line; one more line is for all together.
     """
-    columns = {"fad_corrected": "value", "fad_corrected_low": "low", "fad_corrected_high": "high"}
+    value = "fad_corrected" if table["fad_corrected"].notna().any() else "fad"
+    columns = {value: "value", "fad_corrected_low": "low", "fad_corrected_high": "high"}
     table = table[table["over"] == "layer"].rename(columns=columns).sort_values("layer", kind="stable")
     models = list(table["model"].unique())
     figure, axes = _layer_panels(len(models), 1, 0.7 + 1.6 * len(models))
@@ -309,7 +419,8 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     table
         Rows of `distances.nearest.estimates`. Encoders are side by side, three in a row. Each cell is the corrected
         distance, as the geometric mean over the layers, over the geometric mean of all cells of its panel. A panel
-        without corrected distances shows plain ones.
+        without corrected distances shows plain ones. A distance that is not above zero in some layer has no geometric
+        mean: its cell is empty but for "≤ 0", and counts as the nearest.
     domains
         The first one's emotions are the rows, the second one's the columns.
     emotions
@@ -320,7 +431,7 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     for model, rows in table.groupby("model", sort=False):
         value = "fad_corrected" if rows["fad_corrected"].notna().all() else "fad"
         fads = rows.pivot(index=row_of, columns=column_of, values=value).loc[emotions, emotions].to_numpy()
-        shares[model] = fads / np.exp(np.log(fads).mean())
+        shares[model] = fads / np.exp(np.nanmean(np.log(fads)))
     columns = min(3, len(shares))
     lines = -(-len(shares) // columns)
     side = 0.42 + 0.24 * len(emotions)
@@ -334,9 +445,11 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
         image = axis.imshow(share, cmap="PuOr", norm=scale)
         for (i, k), cell in np.ndenumerate(share):
             far = abs(np.log(cell)) > 0.6 * reach
-            axis.text(k, i, f"{cell:.2f}", ha="center", va="center", fontsize=5.5, color="white" if far else "black")
+            text = "≤ 0" if np.isnan(cell) else f"{cell:.2f}"
+            axis.text(k, i, text, ha="center", va="center", fontsize=5.5, color="white" if far else "black")
         places = np.arange(len(emotions))
-        nearest, towards = share.argmin(axis=1), share.argmin(axis=0)
+        ranked = np.nan_to_num(share, nan=0.0)
+        nearest, towards = ranked.argmin(axis=1), ranked.argmin(axis=0)
         for i, k in enumerate(nearest):
             label = "nearest of its row" if i == 0 else None
             axis.add_patch(Rectangle((k - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1, label=label))
@@ -356,6 +469,13 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     return figure
 
 
+def _kinds(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Name the kinds of probes in a table, each a protocol and a fit; the name has the fit if there are several."""
+    fits = list(table["fit"].unique())
+    pairs = [(protocol, fit) for protocol in table["protocol"].unique() for fit in fits]
+    return {f"{protocol} split{f', {fit}' if len(fits) > 1 else ''}": (protocol, fit) for protocol, fit in pairs}
+
+
 def _panels(rows: int, columns: int, size: tuple[float, float], **options: object) -> tuple[Figure, np.ndarray]:
     """Make a figure of a size in inches, and its panels (rows, columns)."""
     return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **options)
@@ -367,7 +487,7 @@ def _layer_panels(
     """Make panels with layers on the horizontal axis."""
     figure, axes = _panels(rows, columns, (width, height), sharex="col", **options)
     for axis in axes.flat:
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=3))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     return figure, axes
 
 

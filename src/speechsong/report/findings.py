@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+_PEOPLE = {"speaker": "new speakers", "given": "the test clips that the tables give"}
+
 
 def findings(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:
     """Say what a run shows.
@@ -17,8 +19,8 @@ def findings(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:
     Parameters
     ----------
     tables
-        By name, as in `results/tables`: probe, leakage, comparisons, fad, transfer. Those that the run lacks, and
-        numbers without an interval, are passed over.
+        By name, as in `results/tables`: probe, leakage, comparisons, fad, transfer, similarity. Those that the run
+        lacks, and numbers without an interval, are passed over.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def findings(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:
     probes = _pick(probes, **kind)
     model = str(probes.groupby("model", sort=False)["selected"].mean().idxmax())
     kind |= {"model": model}
-    people = "new speakers" if kind["protocol"] == "speaker" else "speakers that it has heard"
+    people = _PEOPLE.get(kind["protocol"], "speakers that it has heard")
     sentences = [
         (
             f"With {people}, {model} recognises emotions in {row['domain']} with an accuracy of "
@@ -46,6 +48,7 @@ def findings(tables: dict[str, pd.DataFrame]) -> list[tuple[str, str]]:
         ("comparisons", _fits),
         ("fad", _nearest),
         ("transfer", _transfer),
+        ("similarity", _similarity),
         ("comparisons", _adaptation),
     ):
         if name in tables:
@@ -84,12 +87,23 @@ def _nearest(table: pd.DataFrame, kind: dict[str, str]) -> Iterator[str]:
 
 
 def _transfer(table: pd.DataFrame, kind: dict[str, str]) -> Iterator[str]:
+    parts = []
     for row in _rows(_pick(table, **kind, over="selected", approach="probe"), "kept"):
         shares = row | {name: 100 * row[name] for name in ("kept", "kept_low", "kept_high")}
-        yield (
-            f"Of the accuracy above chance on {row['target']}, probes trained on {row['source']} alone keep "
-            f"{_percent(shares, 'kept', 0)}."
-        )
+        parts.append(f"{_percent(shares, 'kept', 0)} on {row['target']} after training on {row['source']} alone")
+    if parts:
+        yield f"Of the accuracy above chance, its probes keep {', and '.join(parts)}."
+
+
+def _similarity(table: pd.DataFrame, kind: dict[str, str]) -> Iterator[str]:
+    rows = _pick(table, **kind, outcome="kept", distance="fad", over="layers and emotions")
+    parts = [
+        f"{_interval(row, 'correlation', 2)} from {row['source']} to {row['target']}"
+        f"{'' if _sign(row, 'correlation') else ' (undecided)'}"
+        for row in _rows(rows, "correlation")
+    ]
+    if parts:
+        yield f"The rank correlation of FAD with what transfer keeps is {', and '.join(parts)}."
 
 
 def _adaptation(table: pd.DataFrame, kind: dict[str, str]) -> Iterator[str]:
@@ -97,7 +111,9 @@ def _adaptation(table: pd.DataFrame, kind: dict[str, str]) -> Iterator[str]:
     if rows.empty:
         return
     rows = _pick(rows, protocol=_last(rows["protocol"], "speaker"))
-    for row in _rows(_pick(rows, approach=rows["approach"].iloc[-1]), "difference"):
+    # peft as a whole rather than one of its parts
+    approach = "peft" if "peft" in set(rows["approach"]) else rows["approach"].iloc[-1]
+    for row in _rows(_pick(rows, approach=approach), "difference"):
         sign, gain = _sign(row, "difference"), _points(row, "difference")
         verdict = {1: "helps", -1: "harms", 0: "may help or harm (undecided)"}[sign]
         yield (

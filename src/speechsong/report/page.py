@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import jinja2
 import pandas as pd
 
 from speechsong import __version__, files
+from speechsong.corpora.confounding import confounded
 from speechsong.evaluation.claims_rows import MISSING
 from speechsong.report import tables
 from speechsong.report.findings import findings
+from speechsong.report.works import Work
 
 LONG = 24  # rows; a longer table is folded
 WIDE = 28  # characters; lines break in a column with longer text
@@ -91,6 +94,7 @@ def write(
     notice: str,
     template: str,
     style: str,
+    works: Sequence[Work] = (),
 ) -> None:
     """Write the page.
 
@@ -110,12 +114,22 @@ def write(
         Text of the Jinja2 template.
     style
         CSS for the class `summary`.
+    works
+        What to cite, at the end of the page.
     """
     with files.atomic(path) as temporary:
-        temporary.write_text(page(title, facts, entries, notice, template, style), encoding="utf-8")
+        temporary.write_text(page(title, facts, entries, notice, template, style, works), encoding="utf-8")
 
 
-def page(title: str, facts: dict[str, str], entries: list[Entry], notice: str, template: str, style: str) -> str:
+def page(
+    title: str,
+    facts: dict[str, str],
+    entries: list[Entry],
+    notice: str,
+    template: str,
+    style: str,
+    works: Sequence[Work] = (),
+) -> str:
     """Compose the page. The parameters are those of `write`."""
     environment = jinja2.Environment(
         autoescape=True,
@@ -132,11 +146,12 @@ def page(title: str, facts: dict[str, str], entries: list[Entry], notice: str, t
         sections=_sections(entries),
         notice=notice,
         style=style,
+        works=works,
     )
 
 
 def corpora_facts(clips: dict[str, str]) -> dict[str, str]:
-    """Say how many recordings, speakers and hours each domain has.
+    """Say how many recordings, speakers and hours each domain has, and with what its emotions are confounded.
 
     Parameters
     ----------
@@ -145,10 +160,12 @@ def corpora_facts(clips: dict[str, str]) -> dict[str, str]:
     """
     facts = {}
     for domain, path in clips.items():
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        with files.table(path):
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
         hours = table["seconds"].astype(float).sum() / 3600
         length = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
         facts[domain] = f"{len(table):,} recordings of {table['speaker'].nunique():,} speakers, {length}"
+        facts[domain] += "".join(f". {line}" for line in confounded(table.to_dict("records")))
     return facts
 
 

@@ -17,13 +17,17 @@ from typing import Protocol
 import pandas as pd
 
 from speechsong import files
+from speechsong.errors import UserError
 
 # columns of names have no missing values: an emotion may be called "none"
 _NAMES = (
     *("model", "approach", "fit", "domain", "protocol", "source", "target", "test_domain", "over", "emotion", "metric"),
-    *("true", "predicted"),
+    *("true", "predicted", "attribute", "level", "speaker_id", "gender", "outcome", "distance"),
 )
 _TYPES = {**dict.fromkeys(_NAMES, str), "layer": "Int64"}
+
+# characters that have a special meaning in Markdown
+_MARKDOWN = {"&": "&amp;", "<": "&lt;"} | {character: f"\\{character}" for character in "|[]`\\"}
 
 # characters that have a special meaning in LaTeX
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
@@ -48,15 +52,24 @@ class Outputs(Protocol):
 
 
 def read(paths: list[str]) -> pd.DataFrame:
-    """Read CSVs with the same columns, such as those of several models, as one table."""
+    """Read CSVs with the same columns, such as those of several models, as one table.
+
+    Raises
+    ------
+    UserError
+        If one cannot be read, or has a row twice.
+    """
     parts = []
     for path in paths:
-        columns = pd.read_csv(path, nrows=0).columns
-        # as in pairs of emotions: one column for each domain
-        names = {column for column in columns if column in _NAMES or column.startswith("emotion_")}
-        missing = {column: ["", "nan"] for column in columns if column not in names}
-        types = _TYPES | dict.fromkeys(names, str)
-        parts.append(pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing))
+        with files.table(path):
+            columns = pd.read_csv(path, nrows=0).columns
+            # as in pairs of emotions: one column for each domain
+            names = {column for column in columns if column in _NAMES or column.startswith("emotion_")}
+            missing = {column: ["", "nan"] for column in columns if column not in names}
+            types = _TYPES | dict.fromkeys(names, str)
+            parts.append(pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing))
+        if "model" in parts[-1] and parts[-1].duplicated().any():
+            raise UserError(f"{path}: has a row twice; delete the file and run again")
     return pd.concat(parts, ignore_index=True)
 
 
@@ -163,10 +176,16 @@ def _rows(table: pd.DataFrame) -> list[list[tuple[str, str, str]]]:
 def _markdown(table: pd.DataFrame, bold: Set[tuple[int, str]], notice: str) -> str:
     lines = [shown(table), ["---:" if is_number(table[c]) else "---" for c in shown(table)]]
     for index, row in zip(table.index, _rows(table), strict=True):
-        values = [(f"**{v}**" if (index, c) in bold else v, bounds) for c, v, bounds in row]
-        lines.append([f"{value} {bounds}".strip().replace("|", "\\|") for value, bounds in values])
+        texts = [(c, v if is_number(table[c]) else _markdown_text(v), bounds) for c, v, bounds in row]
+        values = [(f"**{v}**" if (index, c) in bold else v, bounds) for c, v, bounds in texts]
+        lines.append([f"{value} {bounds}".strip() for value, bounds in values])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return text + "\n" + (f"\n{notice}\n" if notice else "")
+    return text + "\n" + (f"\n{_markdown_text(notice)}\n" if notice else "")
+
+
+def _markdown_text(text: str) -> str:
+    """Escape what Markdown would take for markup, HTML or the end of a cell."""
+    return " ".join("".join(_MARKDOWN.get(character, character) for character in text).splitlines())
 
 
 def _latex(table: pd.DataFrame, bold: Set[tuple[int, str]], notice: str) -> str:

@@ -267,7 +267,7 @@ def test_the_gate_sigmoid_starts_at_sigmoid_of_one(folders):
 
 def test_chosen_projections_and_layers_only(folders):
     encoder = load(folders, "wavlm")
-    model = adapters.Adapted(encoder, adapters.Settings(2, 2, ("q", "out"), 8, "sigmoid", (1, 2)), 4, seed=0)
+    model = adapters.Adapted(encoder, replace(IDENTITY, targets=("q", "out"), layers=(1, 2)), 4, seed=0)
     names = {n for n in model.trained() if n.startswith("lora")}
     assert names == {
         f"lora.encoder.layers.{i}.attention.{p}_proj.lora_{x}.weight"
@@ -288,3 +288,42 @@ def test_the_same_seed_is_the_same_start_whatever_was_drawn_before(folders):
     assert all(torch.equal(starts[0][n], starts[1][n]) for n in starts[0])
     other = adapters.Adapted(load(folders, "hubert"), IDENTITY, 4, seed=6).trained()
     assert not torch.equal(starts[0]["head.weight"], other["head.weight"])
+
+
+OF_PART = {"lora": {"rank": 4, "alpha": 8, "targets": ALL}, "bottleneck": {"width": 8}, "gate": {"gate": "identity"}}
+# of three blocks of width 48: two factors for each of four projections; two matrices and their biases; a factor
+NUMBERS = {"lora": 3 * 4 * 2 * 4 * 48, "bottleneck": 3 * (2 * 8 * 48 + 8 + 48), "gate": 3 * 48}
+
+
+@pytest.mark.parametrize("part", OF_PART)
+@pytest.mark.parametrize("family", ["hubert", "wavlm", "whisper"])
+def test_one_part_alone_trains_itself_and_nothing_else(folders, family, part):
+    encoder = load(folders, family)
+    before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
+    alone = adapters.Adapted(encoder, adapters.Settings(**OF_PART[part], layers=(1, 2, 3)), 3, seed=0)
+    trained = alone.trained()
+    assert {name.split(".")[0] for name in trained} == {part, "layer_weights", "head"}
+    none = dict.fromkeys(checkpoints.PARTS, 0)
+    assert checkpoints.count(trained) == none | {part: NUMBERS[part], "layer_weights": 3, "head": 3 * 49}
+    others = set(OF_PART) - {part}
+    assert not [name for name in alone.state_dict() if any(f"{o}." in name or f"{o}_" in name for o in others)]
+
+    some = clips(encoder)
+    start = {name: value.detach().clone() for name, value in trained.items()}
+    optimiser = torch.optim.AdamW(trained.values(), 1e-2)
+    for _ in range(3):
+        loss = loss_of(alone, some)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert all(not torch.equal(value, start[name]) for name, value in trained.items())
+    # LoRA renames the projections that it wraps
+    after = {name.replace(".base_layer", ""): value for name, value in encoder.model.state_dict().items()}
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+    # the whole of peft does the same while its other parts are as they start
+    whole = adapters.Adapted(load(folders, family), IDENTITY, 3, seed=1)
+    with torch.no_grad():
+        for name, value in trained.items():
+            whole.trained()[name].copy_(value)
+        torch.testing.assert_close(whole(some), alone(some), atol=1e-5, rtol=1e-5)

@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from made_stages import copy, entry, run, stage
+from mutations import changed_json, flipped, outcomes
 from speechsong import cli
 from speechsong.adaptation import checkpoints
 from speechsong.adaptation.export import predict
@@ -104,6 +105,38 @@ def test_a_description_that_is_none(corpus, trained, tmp_path, capsys, spoil):
         assert re.search(rf"^error: .*speech\.json: .*{message}.*; let `snakemake` train", line), line
     with pytest.raises(UserError, match=message):
         run(corpus, stage(corpus, "peft", "speech", "music", path), tmp_path, "speech-music")
+
+
+def test_damage_to_a_checkpoint_is_noticed(trained, tmp_path):
+    path = tmp_path / trained.name
+    for suffix in (".safetensors", ".json"):
+        path.with_suffix(suffix).write_bytes(trained.with_suffix(suffix).read_bytes())
+
+    def read():
+        parameters, description = checkpoints.read(path)
+        return description, sorted((name, value.tobytes()) for name, value in parameters.items())
+
+    found = outcomes(path, flipped(path.read_bytes(), 100), read)
+    assert (found["silent"], found["traceback"]) == (0, 0), found
+    assert found["one line"] >= 95
+    beside = path.with_suffix(".json")
+    found = outcomes(beside, changed_json(beside.read_bytes(), 100), read)
+    assert (found["silent"], found["traceback"]) == (0, 0), found
+    assert found["one line"] >= 60
+
+
+def test_parameters_of_another_kind_are_refused(trained, tmp_path):
+    path = copy(trained, tmp_path)
+    weights = load_file(path)
+    for name, value, message in [
+        ("head.bias", weights["head.bias"].astype(np.float16), r"head\.bias is float16, not float32"),
+        ("gate.0", weights["gate.0"] * np.nan, r"gate\.0 is not finite"),
+        ("head.weight", weights["head.weight"][:2], r"head\.weight has shape \(2, 48\)"),
+        ("layer_weights", weights["layer_weights"][:2], r"layer_weights has shape \(2,\)"),
+    ]:
+        save_file(weights | {name: value}, path)
+        with pytest.raises(UserError, match=message):
+            checkpoints.read(path)
 
 
 def test_a_description_needs_no_number_of_blocks(corpus, trained, tmp_path):

@@ -34,7 +34,7 @@ def test_features_that_are_not_finite_are_refused(corpus, tmp_path):
     with h5py.File(paths[4], "a") as h5:
         h5["pooled"][0, 0] = np.nan
     with pytest.raises(
-        UserError, match=r"/layer02/happy\.h5: holds features that are not finite; delete the file and run again"
+        UserError, match=r"/layer02/happy\.h5: `pooled` holds values that are not finite; delete the file and run again"
     ):
         pooled_domains(stage(corpus, "ws", "speech", layers=[1, 2]), {"speech": paths})
 
@@ -44,6 +44,7 @@ def test_embeddings_of_different_weights_are_refused(corpus, tmp_path):
     paths = embedded(tmp_path, "speech", [1, 2])
     with h5py.File(paths[4], "a") as h5:
         h5.attrs["weights"] = "0123456789abcdef"
+        del h5.attrs["digest"]
     with pytest.raises(UserError, match=r"/layer02/happy\.h5: was made with other weights than .*/layer01/calm\.h5"):
         pooled_domains(stage(corpus, "ws", "speech", layers=[1, 2]), {"speech": paths})
 

@@ -24,7 +24,7 @@ def test_linear_training_is_that_of_plain_pytorch(weighted):
     optimiser = torch.optim.AdamW(own, lr=1e-2, weight_decay=0.01)
     inputs, answers = torch.from_numpy(data.inputs), torch.from_numpy(data.answers)
     for epoch in range(1, 7):
-        drawn = batches(data.split.train, None, 16, np.random.default_rng(epoch))
+        drawn = batches(data.split.train, 16, np.random.default_rng(epoch))
         losses = []
         for rows in drawn:
             x = layers.softmax(0) @ inputs[rows] if weighted else inputs[rows]

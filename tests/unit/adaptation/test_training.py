@@ -13,27 +13,27 @@ from safetensors.numpy import load_file
 
 from made_files import write_embeddings
 from made_stages import EMOTIONS, LAYERS, MAKER, PEFT, D, domain, load, outputs, prepare, run, settings, stage
+from mutations import flipped
 from speechsong import files
 from speechsong.adaptation import checkpoints, learners, training
 from speechsong.adaptation.domains import Domain, pooled_domains
+from speechsong.adaptation.export import predict
 from speechsong.corpora.splits import split
 from speechsong.embeddings import store
 from speechsong.errors import UserError
 
 
-def test_batches_hold_every_row_once_and_like_lengths_together():
-    rng = np.random.default_rng(0)
-    lengths = rng.uniform(1, 6, 500)
-    rows = np.arange(500)
-    drawn = training.batches(rows, lengths, 16, np.random.default_rng(1))
+def test_batches_hold_every_row_once_in_random_order():
+    rows = np.arange(1000, 1500)
+    drawn = training.batches(rows, 16, np.random.default_rng(1))
     assert sorted(np.concatenate(drawn)) == list(rows)
     assert sorted(map(len, drawn)) == [4] + [16] * 31
-    plain = training.batches(rows, None, 16, np.random.default_rng(1))
-    spread = [np.mean([np.ptp(lengths[b]) for b in some]) for some in (drawn, plain)]
-    assert spread[0] < 0.35 * spread[1]
-    again = training.batches(rows, lengths, 16, np.random.default_rng(1))
+    # a batch is a sample of all rows, so it has about as many of each class as they have
+    shares = [np.mean(batch % 2) for batch in drawn if len(batch) == 16]
+    assert np.std(shares) == pytest.approx(0.5 / 4, rel=0.4)
+    again = training.batches(rows, 16, np.random.default_rng(1))
     assert all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
-    other = training.batches(rows, lengths, 16, np.random.default_rng(2))
+    other = training.batches(rows, 16, np.random.default_rng(2))
     assert not all(np.array_equal(a, b) for a, b in itertools.zip_longest(drawn, other))
 
 
@@ -93,6 +93,44 @@ def test_two_stages(corpus, tmp_path, approach):
     assert not list((tmp_path / "state").glob("*.safetensors"))
 
 
+@pytest.mark.parametrize("approach", ["baseline", "ws", "peft"])
+def test_joint_training_learns_from_both_domains_and_is_tested_on_each(corpus, tmp_path, monkeypatch, approach):
+    base, recordings = corpus
+    parts = pd.read_csv(base / "random-0.csv")
+    plain, seen = learners.Learner.train_epoch, []
+
+    def watched(self, domain, batches):
+        seen.append([[(domain.clips[row], EMOTIONS[domain.answers[row]]) for row in rows] for rows in batches])
+        return plain(self, domain, batches)
+
+    monkeypatch.setattr(learners.Learner, "train_epoch", watched)
+    made = run(corpus, stage(corpus, approach, "speech+music"), tmp_path, "speech+music")
+    emotion_of = {r.clip_id: r.emotion for listed in recordings.values() for r in listed}
+    train = sorted((clip, emotion_of[clip]) for clip in parts[parts["part"] == "train"]["clip_id"])
+    assert len(seen) == 3
+    assert all(sorted(itertools.chain(*epoch)) == train for epoch in seen)
+    domain_of = dict(zip(parts["clip_id"], parts["domain"], strict=True))
+    # clips of both domains share their batches
+    assert any(len({domain_of[clip] for clip, _ in batch}) == 2 for batch in seen[0])
+
+    table = pd.read_csv(made["table"], keep_default_na=False)
+    labels = table[["source", "target", "stage", "test_domain"]]
+    assert labels.to_numpy().tolist() == [["speech+music", "", 1, tested] for tested in ("speech", "music")]
+    guesses = pd.read_csv(made["predictions"])
+    for tested, row in table.set_index("test_domain").iterrows():
+        some = guesses[guesses["test_domain"] == tested]
+        assert set(some["clip_id"]) == set(parts[(parts["part"] == "test") & (parts["domain"] == tested)]["clip_id"])
+        assert row["accuracy"] == pytest.approx((some["true"] == some["predicted"]).mean())
+
+    # the epoch is selected by the accuracy on the validation clips of both domains, as whoever uses it finds
+    _, description = checkpoints.read(made["checkpoint"])
+    path_of = {r.clip_id: r.path for listed in recordings.values() for r in listed}
+    validation = list(parts[parts["part"] == "validation"]["clip_id"])
+    emotions, shares = predict(made["checkpoint"], [path_of[clip] for clip in validation])
+    right = [emotions[k] == emotion_of[clip] for k, clip in zip(shares.argmax(axis=1), validation, strict=True)]
+    assert description["validation"][description["best_epoch"] - 1] == pytest.approx(np.mean(right))
+
+
 def test_stage_two_starts_where_stage_one_was_best(corpus, tmp_path):
     first = run(corpus, stage(corpus, "peft", "speech"), tmp_path, "speech")
     # a stage that learns nothing gives stage one's answers again
@@ -117,10 +155,12 @@ def test_a_frozen_gate_stays_and_is_not_counted(corpus, tmp_path):
     assert set(pd.read_csv(second["table"])["parameters_gate"]) == {0}
 
 
-@pytest.mark.parametrize("approach", ["baseline", "ws", "peft"])
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_killed_stage_resumes_to_the_same_bits(corpus, tmp_path, monkeypatch, approach, after):
-    what = stage(corpus, approach, "music", training={"epochs": 4})
+@pytest.mark.parametrize(
+    ("approach", "source", "after"),
+    [*itertools.product(["baseline", "ws", "peft"], ["music"], [1, 2]), ("ws", "speech+music", 1)],
+)
+def test_a_killed_stage_resumes_to_the_same_bits(corpus, tmp_path, monkeypatch, approach, source, after):
+    what = stage(corpus, approach, source, training={"epochs": 4})
     whole = run(corpus, what, tmp_path / "whole", "music")
     plain, calls = learners.Learner.train_epoch, []
 
@@ -161,6 +201,30 @@ def test_a_state_of_another_training_is_not_resumed(corpus, tmp_path, monkeypatc
         state.write_bytes(state.read_bytes()[:100])
     again = run(corpus, what, tmp_path / "other", "music")
     assert Path(again["checkpoint"]).read_bytes() == Path(whole["checkpoint"]).read_bytes()
+
+
+def test_a_damaged_state_is_discarded_and_said(tmp_path, caplog):
+    state = tmp_path / "s.safetensors"
+    what = settings(epochs=2)
+
+    def train(epochs: int):
+        learner = learners.Learner(learners.LinearClassifier(D, 3, LAYERS), what)
+        progress = training.fit(learner, domain(), settings(epochs=epochs), (0, 1), state, "this")
+        return progress.validation, sorted((name, value.tobytes()) for name, value in progress.best.items())
+
+    whole = train(2)
+    state.unlink()
+    train(1)
+    sound = state.read_bytes()
+    for damaged in [*flipped(sound, 40), sound[:100], b"", b"x" * 5000]:
+        state.write_bytes(damaged)
+        caplog.clear()
+        assert train(2) == whole
+        assert "is damaged or of an earlier version; started from scratch" in caplog.text
+    state.write_bytes(sound)
+    caplog.set_level("INFO", logger="speechsong")
+    assert train(2) == whole
+    assert "resumed after epoch 1" in caplog.text
 
 
 @pytest.mark.parametrize("approach", ["ws", "peft"])

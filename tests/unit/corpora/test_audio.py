@@ -187,6 +187,116 @@ def test_names_of_any_kind(tmp_path):
     assert "no such recording" in message(tmp_path / "夏.wav")
 
 
+# --- cut short
+
+
+def tail_off(path, keep: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+
+FORMATS = [
+    *(("WAV", "PCM_16", "wav"), ("WAV", "IMA_ADPCM", "wav"), ("WAVEX", "FLOAT", "wav"), ("RF64", "PCM_24", "wav")),
+    *(("W64", "PCM_16", "w64"), ("AIFF", "PCM_16", "aiff"), ("AU", "PCM_16", "au"), ("CAF", "PCM_16", "caf")),
+    *(("FLAC", "PCM_16", "flac"), ("OGG", "VORBIS", "ogg"), ("OGG", "OPUS", "opus"), ("NIST", "PCM_16", "sph")),
+    *(("MP3", "MPEG_LAYER_III", "mp3"), ("SVX", "PCM_16", "svx"), ("VOC", "PCM_16", "voc")),
+]
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.5, 0.95])
+@pytest.mark.parametrize(("kind", "subtype", "suffix"), FORMATS)
+def test_a_recording_that_is_cut_short(tmp_path, kind, subtype, suffix, keep):
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 200_000)
+    write(path, noise, format=kind, subtype=subtype)
+    samples, _, _ = audio.read(path)
+    assert abs(len(samples) - len(noise)) <= 2304
+    tail_off(path, keep)
+    message(path)
+
+
+def test_the_message_counts_what_is_missing(shared):
+    for name, there in (("cut_in_half.wav", "8000 samples, but 3989 are"), ("cut_in_half.mp3", "16000 samples, but ")):
+        text = message(shared / "cases" / "audio" / name)
+        assert "cut short" in text
+        assert there in text
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000])
+def test_a_stream_does_not_know_its_length(tmp_path, size):
+    path = tmp_path / "a.wav"
+    write(path, SIGNAL, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    whole = audio.read(path)[0]
+    content[4:8] = content[40:44] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    np.testing.assert_array_equal(audio.read(path)[0], whole)
+
+
+@pytest.mark.parametrize("size", [0, 21_000_000_000, 2**36 - 1])
+def test_a_flac_that_promises_another_length(tmp_path, size):
+    # 36 bits of its header, of which one may flip
+    path = tmp_path / "a.flac"
+    write(path, SIGNAL, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    field = int.from_bytes(content[18:26], "big")
+    content[18:26] = (field >> 36 << 36 | size).to_bytes(8, "big")
+    path.write_bytes(content)
+    text = message(path)
+    assert "does not say how long it is" in text if size == 0 else "cannot be read" in text or "cut short" in text
+
+
+def test_long_recordings_are_read_in_blocks(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", np.column_stack([SIGNAL, -0.5 * SIGNAL]), subtype="PCM_16")
+    whole = audio.read(path)[0]
+    for block in (2, 1000, 2 * len(SIGNAL)):
+        monkeypatch.setattr(audio, "BLOCK", block)
+        np.testing.assert_array_equal(audio.read(path)[0], whole)
+
+
+# --- something else
+
+
+def test_channels_in_opposite_phase_are_not_silent(shared):
+    text = message(shared / "cases/audio/opposite_phase.wav")
+    assert "cancel each other" in text
+    assert "silent" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n", ["Git LFS", "`git lfs pull`"]),
+        (b"\n<!DOCTYPE html><html>", ["web page"]),
+        (b"<html><head>", ["web page"]),
+        (b"PK\x03\x04" + bytes(60), ["zip archive"]),
+        (b"\0\0\0\x20ftypM4A " + bytes(60), ["M4A", "`ffmpeg -i 'a b.wav' 'a b'.wav`"]),
+        (bytes.fromhex("3026b2758e66cf11") + bytes(60), ["WMA", "ffmpeg"]),
+        (b"RIFF\0\0\0\0AVI LIST" + bytes(60), ["video", "ffmpeg"]),
+        (b"\x1a\x45\xdf\xa3" + bytes(60), ["video", "ffmpeg"]),
+        (b"", []),
+        (b"not audio at all", []),
+    ],
+)
+def test_what_stands_in_the_place_of_a_recording(tmp_path, content, parts):
+    path = tmp_path / "a b.wav"
+    path.write_bytes(content)
+    text = message(path)
+    assert "cannot be read as audio" in text
+    for part in parts:
+        assert part in text
+
+
+def test_names_that_soundfile_takes_for_raw_samples_and_names_that_are_too_long(tmp_path):
+    write(tmp_path / "a.wav", SIGNAL)
+    message((tmp_path / "a.wav").rename(tmp_path / "a.raw"))
+    message(tmp_path / (300 * "a"))
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
+def test_a_sample_rate_of_no_recording(tmp_path, rate):
+    assert f"{rate} Hz" in message(write(tmp_path / "a.wav", SIGNAL, rate))
+
+
 # --- real recordings
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,70 @@ def test_download_refuses_a_page(server, tmp_path):
     with pytest.raises(UserError, match="got a web page"):
         download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("date", [False, True])
+def test_download_waits_as_long_as_the_server_asks(server, tmp_path, monkeypatch, date):
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    after = "Tue, 14 Nov 2023 22:13:57 GMT" if date else "37"
+    server.answers["/a"] = [lambda handler: handler.reply(429, headers={"Retry-After": after}), serve(CONTENT)]
+    download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
+    assert waited == [37]
+
+
+@pytest.mark.parametrize("after", ["-1", "soon", "9" * 5000, "Tue, 99 Nov 2023"])
+def test_download_ignores_a_wait_that_is_none(server, tmp_path, after):
+    server.answers["/a"] = [lambda handler: handler.reply(429, headers={"Retry-After": after}), serve(CONTENT)]
+    download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
+
+
+def test_download_gives_up_where_it_would_wait_for_hours(server, tmp_path):
+    server.answers["/a"] = [lambda handler: handler.reply(429, headers={"Retry-After": "7200"})]
+    with pytest.raises(UserError) as caught:
+        download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
+    assert "429" in one_line(caught)
+    assert "asks to wait for 120 minutes; run again then" in one_line(caught)
+    assert len(server.asked) == 1
+
+
+def test_download_gives_up_on_a_server_that_only_drips(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "SLOW", 0.1)
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"x")
+                time.sleep(0.02)
+
+    server.answers["/a"] = [drip]
+    with pytest.raises(UserError, match=r"only \d+ bytes arrived in 0\.1 s; run again when the network is back"):
+        download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[::1/x", "http://a:b/", "http://\x7f/", "file:///etc/passwd", "//" + "ä" * 99]
+)
+def test_download_is_sent_to_an_address_that_is_none(server, tmp_path, address):
+    server.answers["/a"] = [lambda handler: handler.reply(302, headers={"Location": address})]
+    with pytest.raises(UserError) as caught:
+        download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
+    assert f"{server.url}/a: " in one_line(caught)
+
+
+@pytest.mark.parametrize("ranged", [False, True])
+def test_download_of_a_length_that_no_file_has(server, tmp_path, ranged):
+    long = "9" * 5000
+    headers = {"Content-Range": f"bytes 0-{long}/{long}"} if ranged else {}
+    server.answers["/a"] = [
+        lambda handler: handler.reply(206 if ranged else 200, CONTENT, headers, announced=40_500 if ranged else long)
+    ]
+    with pytest.raises(UserError, match=r"the server (announces a length that no file has|sent a part of the file)"):
+        download.download(f"{server.url}/a", tmp_path / "a.zip", len(CONTENT), DIGEST)
 
 
 def test_download_does_not_insist_on_what_is_not_there(server, tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from speechsong.corpora.recordings import (
     Recording,
     being_filled,
     digest,
+    excluded,
     files_below,
     select,
     speaker_blocks,
@@ -33,8 +36,10 @@ def test_folders_are_searched_to_the_bottom(tmp_path):
         "Actor_02/03-01-02-01-01-01-02.WAV",
         "a/b c/ä/03-02-02-01-01-01-03.flac",
         "a/b c/03-02-02-01-01-01-04.Flac",
+        "a/03-01-02-01-01-01-05.mp3",
+        "a/03-01-02-01-01-01-06.opus",
     ]
-    touch(tmp_path, *names, "README.txt", "a/notes.csv", "a/03-01-02-01-01-01-05.mp3", "a/wav")
+    touch(tmp_path, *names, "README.txt", "a/notes.csv", "a/03-01-02-01-01-01-07.mp4", "a/wav")
     assert files_below(str(tmp_path)) == sorted(str(tmp_path / n) for n in names)
 
 
@@ -43,6 +48,23 @@ def test_links_to_folders_are_followed(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
     assert files_below(str(tmp_path / "root")) == [str(tmp_path / "root/link/03-01-02-01-01-01-01.wav")]
+
+
+def test_links_back_to_a_folder_end(tmp_path):
+    touch(tmp_path, "a/b/03-01-02-01-01-01-01.wav")
+    for name in ("one", "two", "a/three", "a/b/four"):
+        (tmp_path / name).symlink_to(tmp_path, target_is_directory=True)
+    (found,) = files_below(str(tmp_path))
+    assert Path(found).samefile(tmp_path / "a/b/03-01-02-01-01-01-01.wav")
+
+
+def test_only_regular_files_are_recordings(tmp_path):
+    touch(tmp_path, "03-01-02-01-01-01-01.wav")
+    os.mkfifo(tmp_path / "03-01-02-01-01-01-02.wav")
+    (tmp_path / "03-01-02-01-01-01-03.wav").mkdir()
+    (tmp_path / "03-01-02-01-01-01-04.wav").symlink_to(tmp_path / "none")
+    (tmp_path / "03-01-02-01-01-01-05.wav").symlink_to("03-01-02-01-01-01-01.wav")
+    assert [Path(p).stem[-2:] for p in files_below(str(tmp_path))] == ["01", "05"]
 
 
 def test_leavings_of_other_programs_are_no_recordings(tmp_path):
@@ -174,6 +196,51 @@ def test_no_common_speaker():
     with pytest.raises(UserError, match=r"`speakers`.*no speaker in common.*`speakers: independent`") as caught:
         select(found, ["sad"], paired=True)
     one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "differ"),
+    [
+        (["01", "02"], ["1", "2"], "`01` of speech and `1` of music differ in leading zeros"),
+        (["09", "10"], ["9", "10"], "`09` of speech and `9` of music differ in leading zeros"),
+        (["anna", "x"], ["Anna", "x"], "`anna` of speech and `Anna` of music differ in case"),
+    ],
+)
+def test_speakers_who_would_be_the_same_but_for_their_spelling(names, others, differ):
+    # without a word, nine of ten could be left out
+    found = {"speech": made({"sad": names}), "music": made({"sad": others})}
+    with pytest.raises(UserError) as caught:
+        select(found, ["sad"], paired=True)
+    assert differ in one_line(caught)
+    assert select(found, ["sad"], paired=False)[0] == found
+
+
+def test_spellings_that_exist_in_both_domains_are_people():
+    found = {d: made({"sad": ["1", "01", "2"]}) for d in ("speech", "music")}
+    assert select(found, ["sad"], paired=True) == (found, [])
+
+
+# --- what is left out
+
+
+def test_clips_are_left_out_by_a_list_or_by_the_lines_of_a_file(tmp_path):
+    names = ["a/1", 'the "second"', "лето #3"]
+    text = "# why\n- " + "\n\n- ".join(json.dumps(name, ensure_ascii=False) for name in names)
+    (tmp_path / "list.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "list.txt").write_text("\ufeff" + "\r\n".join(names), encoding="utf-8")
+    for exclude in (names, str(tmp_path / "list.yaml"), str(tmp_path / "list.txt")):
+        assert excluded(exclude) == set(names)
+    assert yaml.safe_load(text) == names
+    assert excluded(None) == excluded([]) == frozenset()
+
+
+@pytest.mark.parametrize("content", [None, b"caf\xe9", b'- "open\n'])
+def test_a_list_that_cannot_be_read(tmp_path, content):
+    if content is not None:
+        (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        excluded(str(tmp_path / "list.txt"))
+    assert str(tmp_path / "list.txt") in one_line(caught)
 
 
 @settings(max_examples=50, deadline=None)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import one_line
 from speechsong.corpora.splits import PARTS, random_parts, speaker_folds, split
 from speechsong.errors import UserError
 
@@ -25,6 +26,7 @@ def clips(domain: str, actors: list[str] = ACTORS, emotions: dict[str, int] = EM
             "speaker": actor,
             "gender": "male" if int(actor) % 2 else "female",
             "emotion": emotion,
+            "statement": f"0{1 + i % 2}",
             "sha256": f"{domain}-{emotion}-{i}-{actor}",
         }
         for actor in actors
@@ -41,7 +43,7 @@ def run(tables: dict, protocol: str, seed: int, paired: bool = True, fractions: 
     """The part of each clip, by domain, in the order of its clips."""
     rows = split(tables, protocol, seed, fractions=fractions, paired=paired)
     assert [(r["domain"], r["clip_id"]) for r in rows] == [(d, c["clip_id"]) for d, t in tables.items() for c in t]
-    assert all(set(r) == {"clip_id", "domain", "part"} for r in rows)
+    assert all(set(r) == {"clip_id", "domain", "speaker", "part"} for r in rows)
     return {d: [r["part"] for r in rows if r["domain"] == d] for d in tables}
 
 
@@ -247,3 +249,124 @@ def test_an_emotion_of_two_clips_is_named():
 def test_a_part_without_clips_is_named():
     with pytest.raises(UserError, match="no clip of `angry` in its validation part"):
         run(both(), "random", 0, fractions=[0.5, 0.0001, 0.4999])
+
+
+# --- statement
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_one_statement_is_tested_and_the_others_are_learnt(seed):
+    tables = both()
+    for domain, parts in run(tables, "statement", seed).items():
+        said = {part: set() for part in PARTS}
+        for clip, part in zip(tables[domain], parts, strict=True):
+            said[part].add(clip["statement"])
+        assert said["test"] == {f"0{1 + seed % 2}"}
+        assert said["train"] == said["validation"] == {f"0{2 - seed % 2}"}
+        counts = Counter(parts)
+        # validation has a quarter of what is not tested
+        assert counts["validation"] == pytest.approx(0.25 * (len(parts) - counts["test"]), abs=1)
+
+
+def test_seeds_that_test_the_same_statement_draw_anew():
+    tables = both()
+    first, other = (run(tables, "statement", seed)["speech"] for seed in (0, 2))
+    assert first != other
+    assert [part == "test" for part in first] == [part == "test" for part in other]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [("", "domain `music` clip `music-neutral-0-01` has no statement"), ("01", "domain `music` all clips say `01`")],
+)
+def test_without_two_statements_there_is_none_to_leave_out(said, message):
+    tables = both()
+    tables["music"] = [clip | {"statement": said} for clip in tables["music"]]
+    with pytest.raises(UserError, match=message):
+        run(tables, "statement", 0)
+
+
+# --- given
+
+
+def given_clips(values: list[str], domain: str = "speech") -> list[dict]:
+    """Clips of two emotions in turn, with the splits given, each for both emotions."""
+    return [
+        {
+            "clip_id": f"{domain}-{i}-{emotion}",
+            "speaker": str(i),
+            "gender": "",
+            "emotion": emotion,
+            "sha256": f"{i}-{emotion}",
+            "split": v,
+        }
+        for i, v in enumerate(values)
+        for emotion in ("sad", "calm")
+    ]
+
+
+def test_parts_by_name_are_taken_as_they_are():
+    values = ["train", "Train", "dev", "TEST", "training", "test"]
+    parts = ["train", "train", "validation", "test", "train", "test"]
+    tables = {"speech": given_clips(values), "music": given_clips(values[::-1])}
+    for seed in (0, 7):
+        found = run(tables, "given", seed)
+        assert found == {"speech": [p for p in parts for _ in "sc"], "music": [p for p in parts[::-1] for _ in "sc"]}
+
+
+@pytest.mark.parametrize("folds", [3, 5, 12])
+def test_each_fold_is_tested_once_and_the_next_one_validates(folds):
+    # as numbers, so that fold 10 is not between 1 and 2
+    values = [str(i % folds + 1) for i in range(4 * folds)]
+    tables = {d: given_clips(values, d) for d in ("speech", "music")}
+    tested = Counter()
+    for seed in range(folds):
+        parts = run(tables, "given", seed)["speech"]
+        by_part = {p: {c["split"] for c, q in zip(tables["speech"], parts, strict=True) if p == q} for p in PARTS}
+        assert by_part["test"] == {str(seed + 1)}
+        assert by_part["validation"] == {str((seed + 1) % folds + 1)}
+        assert len(by_part["train"]) == folds - 2
+        tested.update(c["clip_id"] for c, p in zip(tables["speech"], parts, strict=True) if p == "test")
+    assert set(tested.values()) == {1}
+    assert len(tested) == 8 * folds
+    assert run(tables, "given", folds) == run(tables, "given", 0)
+
+
+@pytest.mark.parametrize("values", [["train"] * 30 + ["test"] * 10, ["a"] * 30 + ["b"] * 10])
+def test_validation_is_drawn_from_training_where_none_is_given(values):
+    tables = {d: given_clips(values, d) for d in ("speech", "music")}
+    seed = 1 if values[0] == "a" else 0
+    found = run(tables, "given", seed)["speech"]
+    assert {c["split"] for c, p in zip(tables["speech"], found, strict=True) if p == "test"} == {values[-1]}
+    assert Counter(found) == {"train": 45, "validation": 15, "test": 20}
+    assert run(tables, "given", seed + 2)["speech"] != found
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        (["train", "", "test"], ["speech-1-sad", "no split"]),
+        (["train", "tset", "dev"], ["`tset`", "train, validation, test"]),
+        (["1", "1"], ["all clips are in fold `1`"]),
+        (["train", "dev"], ["test part"]),
+    ],
+)
+def test_a_given_split_that_is_none(values, parts):
+    tables = {d: given_clips(values, d) for d in ("speech", "music")}
+    with pytest.raises(UserError) as caught:
+        run(tables, "given", 0)
+    for part in ("`speech`", *parts):
+        assert part in one_line(caught)
+
+
+def test_nobody_is_sent_to_the_random_split_without_a_word():
+    few = both(actors=ACTORS[:4])
+    with pytest.raises(UserError, match=r"random.*measures who speaks"):
+        run(few, "speaker", 0)
+    tied = both()
+    for table in tied.values():
+        for clip in table:
+            clip["emotion"] = "sad" if clip["speaker"] < "05" else "calm"
+    with pytest.raises(UserError, match=r"by 4 speakers.*measures who speaks"):
+        for seed in range(5):
+            run(tied, "speaker", seed)

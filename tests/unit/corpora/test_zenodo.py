@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import stat
@@ -164,6 +165,14 @@ class TestFewRecordings:
         assert [str(Path(p).relative_to(root)) for p in files_below(str(root))] == zenodo.ravdess_recordings("song")
         # neither marker nor archive is left behind
         assert [p.name for p in root.iterdir()] == ["Audio_Song_Actors_01-24"]
+
+    def test_a_mirror_has_the_same_files(self, server, root):
+        archive = zenodo.mirrored("song", f"{server.url}/ours/")
+        assert archive == dataclasses.replace(zenodo.RAVDESS["song"], url=f"{server.url}/ours/{archive.name}.zip")
+        assert zenodo.mirrored("song", None) == zenodo.RAVDESS["song"]
+        server.answers[f"/ours/{archive.name}.zip"] = [serve(b"another file")]
+        with pytest.raises(UserError, match=f"expected {archive.size} bytes with SHA-256 {archive.sha256}"):
+            fetch_ravdess(root, ["song"], KEYS, {"song": archive})
 
     def test_a_corpus_that_is_there_is_left_alone(self, archives, server, root):
         fetch_ravdess(root, ["speech"], KEYS, archives)

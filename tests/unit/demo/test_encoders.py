@@ -1,133 +1,100 @@
-"""The demo's encoders load like the real ones, hear differences, and are the same bytes twice."""
+"""The embedded encoders: their files, and that they hear more than random ones, each the most in its own domain."""
 
-import hashlib
+from __future__ import annotations
+
 import json
-from itertools import pairwise
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from scipy.signal import decimate
 
 from speechsong import files
-from speechsong.demo.encoders import write_encoder
-from speechsong.demo.voices import recordings, synthesise
+from speechsong.demo import encoders, voices
+
+ROOT = Path(__file__).parents[3]
+NAMES = ["hubert-speech", "mert-song", "w2v2-speech"]
 
 
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def test_those_of_the_recipe_with_a_card_each():
+    recipe = yaml.safe_load((ROOT / "workflow/pretrain.yaml").read_text())
+    assert encoders.names() == NAMES == sorted(recipe["models"])
+    for name in NAMES:
+        folder = encoders.FOLDER / name
+        assert sorted(path.name for path in folder.iterdir()) == [
+            *("README.md", "config.json", "curve.csv", "model.safetensors", "preprocessor_config.json"),
+        ]
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 1.5e6
+        settings = recipe["encoders"][name]["pretrain"]
+        card = (folder / "README.md").read_text()
+        assert f"width {settings['width']}, {settings['blocks']} blocks" in card
+        assert f"{settings['steps']} steps" in card
+        assert f"seed {settings['seed']}" in card
+        config = json.loads((folder / "config.json").read_text())
+        assert (config["hidden_size"], config["num_hidden_layers"]) == (settings["width"], settings["blocks"])
+        curve = [float(row["held_out_loss"]) for row in files.read_rows(folder / "curve.csv")]
+        assert curve[-1] < 0.8 * curve[0]
 
 
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("encoders")
-    for family in ("wav2vec2", "hubert", "mert"):
-        write_encoder(root / family, family)
-    return root
+def test_unpacked_as_float32_with_the_config_last(tmp_path, monkeypatch):
+    from safetensors.torch import load_file
 
-
-def load(folder):
-    """The bare model, by transformers' own classes, and what it says about the keys."""
-    import torch
-    from transformers import HubertConfig, HubertModel, Wav2Vec2Model
-
-    if folder.name == "wav2vec2":
-        model, report = Wav2Vec2Model.from_pretrained(folder, output_loading_info=True)
-    else:
-        config = HubertConfig.from_pretrained(folder)
-        model, report = HubertModel.from_pretrained(folder, config=config, output_loading_info=True)
-    assert model.dtype == torch.float32
-    return model.eval(), report
-
-
-def test_encoder_files(encoders, tmp_path):
-    (tmp_path / "any").touch()
-    usual = (tmp_path / "any").stat().st_mode
-    for family in ("wav2vec2", "hubert", "mert"):
-        names = sorted(path.name for path in (encoders / family).iterdir())
-        assert names == ["config.json", "model.safetensors", "preprocessor_config.json"]
-        # as readable as any other new file
-        assert {path.stat().st_mode for path in (encoders / family).iterdir()} == {usual}
-    assert sorted(path.name for path in encoders.iterdir()) == ["hubert", "mert", "wav2vec2"]
-
-
-def test_encoder_keys(encoders):
-    from safetensors import safe_open
-
-    def keys(family):
-        with safe_open(encoders / family / "model.safetensors", "pt") as file:
-            return set(file.keys())
-
-    wav2vec2, hubert, mert = map(keys, ("wav2vec2", "hubert", "mert"))
-    assert {"lm_head.weight", "lm_head.bias"} < wav2vec2
-    assert all(key.startswith(("wav2vec2.", "lm_head.")) for key in wav2vec2)
-    assert not any("masked_spec_embed" in key for key in wav2vec2)
-    assert "encoder.layers.1.attention.q_proj.weight" in hubert
-    conv = "encoder.pos_conv_embed.conv."
-    assert mert - hubert == {conv + "weight_g", conv + "weight_v"}
-    assert {key for key in hubert - mert if "original" not in key} == set()
-
-
-def test_encoder_configs(encoders):
-    config = {family: json.loads((encoders / family / "config.json").read_text()) for family in ("wav2vec2", "mert")}
-    mert = config["mert"]
-    assert config["wav2vec2"]["model_type"] == "wav2vec2"
-    assert mert["model_type"] == "mert_model"
-    assert (mert["feature_extractor_cqt"], mert["deepnorm"], mert["attention_relax"]) == (False, False, -1.0)
-    assert "auto_map" not in mert
-    for family, rate in (("wav2vec2", 16_000), ("hubert", 16_000), ("mert", 24_000)):
-        extractor = json.loads((encoders / family / "preprocessor_config.json").read_text())
-        assert (extractor["sampling_rate"], extractor["do_normalize"]) == (rate, True)
-
-
-@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "mert"])
-def test_encoder_loads_and_hears_a_difference(encoders, family):
-    import torch
-    from transformers import Wav2Vec2FeatureExtractor
-
-    model, report = load(encoders / family)
-    bare = family == "wav2vec2"
-    assert {key.split(".")[-1] for key in report["missing_keys"]} == ({"masked_spec_embed"} if bare else set())
-    assert set(report["unexpected_keys"]) == ({"lm_head.weight", "lm_head.bias"} if bare else set())
-    assert not report["mismatched_keys"]
-
-    extractor = Wav2Vec2FeatureExtractor.from_pretrained(encoders / family)
-    rate = extractor.sampling_rate
-    pooled = []
-    for name in recordings("speech")[:2] + recordings("song")[-2:]:
-        clip = decimate(synthesise(name), 48_000 // rate)
-        values = extractor(clip, sampling_rate=rate, return_tensors="pt").input_values.float()
-        with torch.no_grad():
-            states = model(values, output_hidden_states=True).hidden_states
-        assert len(states) == 3
-        assert states[0].shape[-1] == 32
-        for state in states:
-            assert torch.isfinite(state).all()
-            # neither the same in all frames nor the same in all channels
-            assert state[0].std(dim=0).median() > 0.05
-            assert state[0].std(dim=1).median() > 0.05
-        for before, after in pairwise(states):
-            assert (after - before).norm() > 0.2 * before.norm()
-        pooled.append(torch.stack([state[0].mean(dim=0) for state in states]))
-    pooled = torch.stack(pooled)
-    assert all(torch.pdist(pooled[:, layer]).min() > 0.02 for layer in range(3))
-
-
-def test_encoders_are_the_same_bytes_twice_and_leave_the_generator_alone(encoders, tmp_path):
-    import torch
-
-    torch.manual_seed(7)
-    before = torch.get_rng_state()
-    for family in ("wav2vec2", "hubert", "mert"):
-        write_encoder(tmp_path / family, family)
-        for path in (encoders / family).iterdir():
-            assert digest(path) == digest(tmp_path / family / path.name), path
-    assert torch.equal(before, torch.get_rng_state())
-
-
-def test_config_comes_last(tmp_path, monkeypatch):
     order = []
     atomic = files.atomic
     monkeypatch.setattr(files, "atomic", lambda path: (order.append(Path(path).name), atomic(path))[1])
-    write_encoder(tmp_path / "hubert", "hubert")
-    assert order[-1] == "config.json"
-    assert len(order) == 3
+    encoders.unpack("mert-song", tmp_path / "x")
+    assert order == ["model.safetensors", "preprocessor_config.json", "config.json"]
+    weights, kept = (load_file(folder / order[0]) for folder in (tmp_path / "x", encoders.FOLDER / "mert-song"))
+    assert {str(value.dtype) for value in weights.values()} == {"torch.float32"}
+    assert {str(value.dtype) for value in kept.values()} == {"torch.float16"}
+    assert all((weights[key] == kept[key].float()).all() for key in kept)
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def means(folder: Path, channel: str, control: str | None) -> np.ndarray:
+    """Clip means of the last layer."""
+    import torch
+
+    from speechsong.encoders import forward, loading
+
+    entry = {"checkpoint": str(folder), "layers": 2, "window_seconds": 30, "control": control}
+    encoder = loading.load_entry(folder, "x", entry, "cpu")
+    found = []
+    for name in voices.recordings(channel):
+        samples = decimate(voices.synthesise(name), 48_000 // encoder.rate).astype(np.float32)
+        with torch.inference_mode():
+            state, _ = forward.front(encoder, forward.prepare(encoder, samples)[0])
+            last = list(forward.blocks(encoder, [state]))[-1]
+        found.append(last.reshape(-1, last.shape[-1]).mean(dim=0).numpy())
+    return np.stack(found)
+
+
+def accuracy(folder: Path, channel: str, control: str | None = None) -> float:
+    """Share of the clips of new speakers whose emotion a linear probe says, over two folds."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    features = means(folder, channel, control)
+    numbers = np.array([[int(n) for n in Path(r).stem.split("-")] for r in voices.recordings(channel)])
+    emotion, actor = numbers[:, 2], numbers[:, 6]
+    right = []
+    for fold in range(2):
+        train = (actor - 1) // 2 % 2 == fold
+        scaler = StandardScaler().fit(features[train])
+        probe = LogisticRegression(C=0.1, max_iter=1000).fit(scaler.transform(features[train]), emotion[train])
+        right.append(probe.score(scaler.transform(features[~train]), emotion[~train]))
+    return float(np.mean(right))
+
+
+@pytest.mark.parametrize(("name", "channel"), [("hubert-speech", "speech"), ("mert-song", "song")])
+def test_pre_training_helps_new_speakers(tmp_path, name, channel):
+    encoders.unpack(name, tmp_path / name)
+    assert accuracy(tmp_path / name, channel) > accuracy(tmp_path / name, channel, "random") + 0.1
+
+
+def test_names_are_listed_without_torch():
+    code = "import sys, speechsong.demo.encoders as e; e.names(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

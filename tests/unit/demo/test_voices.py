@@ -16,7 +16,7 @@ from scipy.signal import decimate
 from speechsong.demo.voices import recordings, write_voice, write_voices
 
 CHANNELS = ("speech", "song")
-SECONDS = {"speech": (0.9, 1.6), "song": (1.2, 2.0)}
+SECONDS = {"speech": (0.9, 1.6), "song": (1.0, 2.0)}
 HOP, FRAME, RATE = 80, 400, 8000  # of the pitch tracker: 10 ms, 50 ms
 
 

@@ -361,7 +361,9 @@ def test_moments_that_are_not_finite(tmp_path, name):
         h5[f"blocks/{name}"][1, 2] = np.nan
     with pytest.raises(UserError) as caught:
         run(paths, ["calm", "sad"])
-    assert str(caught.value) == (f"{paths['B'][1]}: holds moments that are not finite; delete the file and run again")
+    assert str(caught.value) == (
+        f"{paths['B'][1]}: `blocks/{name}` holds values that are not finite; delete the file and run again"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 8], ids=["fewer frames than dimensions", "more"])

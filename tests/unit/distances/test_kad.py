@@ -6,6 +6,7 @@ import itertools
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,8 @@ def direct(x: np.ndarray, y: np.ndarray, of_x: list[int], of_y: list[int], bandw
 
 def made(x: np.ndarray, y: np.ndarray, of_x: list[int], of_y: list[int]) -> tuple[kads.Groups, float]:
     in_a = np.arange(len(x) + len(y)) < len(x)
-    return kads.aggregate(kads.squared_distances(np.concatenate([x, y])), in_a, np.array([*of_x, *of_y]))
+    kernel, bandwidth = kads.gaussian(kads.squared_distances(np.concatenate([x, y])))
+    return kads.aggregate(kernel, in_a, np.array([*of_x, *of_y])), bandwidth
 
 
 def kad(groups: kads.Groups) -> float:
@@ -56,15 +58,18 @@ def clips(seed: int, of_x: list[int], of_y: list[int], d: int = 4, shift: float 
 OF_X, OF_Y = [0, 0, 1, 2, 2, 2, 4, 4], [0, 1, 1, 1, 2, 3, 3]
 
 
-# --- the value
-
-
-@settings(max_examples=40, deadline=None)
-@given(
+# who speaks in the clips of both domains, and a seed
+ANYBODY = (
     st.lists(st.integers(0, 3), min_size=2, max_size=9),
     st.lists(st.integers(0, 4), min_size=2, max_size=9),
     st.integers(0, 2**32 - 1),
 )
+
+# --- the value
+
+
+@settings(max_examples=40, deadline=None)
+@given(*ANYBODY)
 def test_the_double_sum_whoever_speaks(of_x, of_y, seed):
     x, y = clips(seed, of_x, of_y)
     groups, bandwidth = made(x, y, of_x, of_y)
@@ -129,6 +134,42 @@ def test_one_speaker_has_no_distance(paired):
     assert bandwidth > 0
     assert np.isnan([kad(groups), kads.standard_error(groups, paired=paired)]).all()
     assert np.isnan(kads.permutation(groups, paired=paired))
+
+
+# --- single clips
+
+
+def far(point, own: int, others: np.ndarray, of: list[int], bandwidth: float) -> float:
+    """The squared distance of one clip's image from the mean of the others', term by term."""
+    there = [(y, s) for y, s in zip(others, of, strict=True) if s != own]
+
+    def kernel(u, v):
+        return np.exp(-((u - v) ** 2).sum() / (2 * bandwidth**2))
+
+    inside = [kernel(u, v) for u, s in there for v, t in there if s != t]
+    return 1 - 2 * np.mean([kernel(point, y) for y, _ in there]) + sum(inside) / len(inside) if inside else np.nan
+
+
+@settings(max_examples=30, deadline=None)
+@given(*ANYBODY)
+def test_clips_term_by_term_whoever_speaks(of_x, of_y, seed):
+    x, y = clips(seed, of_x, of_y)
+    kernel, bandwidth = kads.gaussian(kads.squared_distances(np.concatenate([x, y])))
+    across, within = kads.of_clips(kernel, np.arange(len(x) + len(y)) < len(x), np.array([*of_x, *of_y]))
+    wanted = [(far(u, s, y, of_y, bandwidth), far(u, s, x, of_x, bandwidth)) for u, s in zip(x, of_x, strict=True)]
+    wanted += [(far(v, t, x, of_x, bandwidth), far(v, t, y, of_y, bandwidth)) for v, t in zip(y, of_y, strict=True)]
+    np.testing.assert_allclose(np.stack([across, within], axis=1), wanted, atol=1e-12)
+
+
+def test_a_clip_that_sounds_like_the_other_domain_is_near_it():
+    of = [0, 0, 1, 1, 2, 2]
+    x, y = clips(4, of, of, shift=6)
+    x[3] = y[0]
+    kernel, _ = kads.gaussian(kads.squared_distances(np.concatenate([x, y])))
+    across, within = kads.of_clips(kernel, np.arange(12) < 6, np.array([*of, *of]))
+    assert across[:6].argmin() == within[:6].argmax() == 3
+    # any other clip is farther from the other domain than from its own
+    assert ((across > within) == (np.arange(12) != 3)).all()
 
 
 # --- the standard error
@@ -273,8 +314,11 @@ def corpus(folder, of: dict[tuple[str, str], list[int]], layers: int = 1) -> tup
     return pooled, paths, {domain: str(folder / f"{domain}.csv") for domain in "AB"}
 
 
+BLOCKS = {domain: {"00": 0, "01": 1, "02": 0} for domain in "AB"}
+
+
 def run(paths: dict, index: dict, *, paired: bool = True, emotions=("calm", "sad")) -> list[dict]:
-    return kads.run(paths, index, model="tiny", emotions=list(emotions), paired=paired)
+    return kads.run(paths, index, model="tiny", emotions=list(emotions), paired=paired, blocks=BLOCKS)[0]
 
 
 OF = {
@@ -309,6 +353,57 @@ def test_rows(tmp_path, paired):
         assert row["p"] == kads.permutation(groups, paired=paired)
         assert (row["clips_A"], row["clips_B"]) == (len(x), len(y))
     assert [r | {"layer": ""} for r in rows[:3]] == [r | {"layer": ""} for r in rows[3:]]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_blocks_left_out_by_the_double_sum(tmp_path, paired):
+    # three speakers more, so that two are left
+    of = {key: [*speakers, 3, 4, 4, 5, 3] for key, speakers in OF.items()}
+    pooled, paths, index = corpus(tmp_path, of)
+    blocks = {domain: {f"0{k}": k // 2 for k in range(6)} for domain in "AB"}
+    rows, left_out, _ = kads.run(paths, index, model="tiny", emotions=["calm", "sad"], paired=paired, blocks=blocks)
+    of_emotion = [row for row in left_out if row["emotion"] == "sad"]
+    assert list(of_emotion[0]) == ["layer", "emotion", "side", "block", "clips", "kad_left_out"]
+    sides = ("both",) if paired else ("A", "B")
+    assert [(row["side"], row["block"]) for row in of_emotion] == list(itertools.product(sides, range(3)))
+    bandwidth = next(row["bandwidth"] for row in rows if row["emotion"] == "sad")
+    for row in of_emotion:
+        parts, dropped = {}, 0
+        for domain in "AB":
+            speakers = np.array(of[domain, "sad"])
+            keep = (
+                np.full(len(speakers), True) if row["side"] not in (domain, "both") else speakers // 2 != row["block"]
+            )
+            # independent speakers differ, even where both domains have the same names
+            shift = 0 if paired or domain == "A" else 100
+            parts[domain] = pooled[domain, "sad"].astype(float)[keep], list(speakers[keep] + shift)
+            dropped += int((~keep).sum())
+        expected = direct(parts["A"][0], parts["B"][0], parts["A"][1], parts["B"][1], bandwidth)
+        assert row["kad_left_out"] == pytest.approx(expected)
+        assert row["clips"] == dropped
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_row_for_every_clip(tmp_path, paired):
+    pooled, paths, index = corpus(tmp_path, OF, layers=2)
+    rows, _, single = kads.run(paths, index, model="tiny", emotions=["calm", "sad"], paired=paired, blocks=BLOCKS)
+    table = pd.DataFrame(single)
+    assert list(table.columns) == [
+        *("layer", "emotion", "domain", "clip_id", "speaker", "across", "within", "percentile"),
+    ]
+    assert len(table) == 2 * sum(map(len, OF.values()))
+    shift = 0 if paired else 10
+    for (_, emotion, domain), some in table.groupby(["layer", "emotion", "domain"]):
+        x, of_x = pooled[domain, emotion].astype(float), OF[domain, emotion]
+        other = "B" if domain == "A" else "A"
+        y, of_y = pooled[other, emotion].astype(float), [s + shift for s in OF[other, emotion]]
+        bandwidth = next(r["bandwidth"] for r in rows if r["emotion"] == emotion)
+        assert list(some["clip_id"]) == [f"{emotion}{k}" for k in range(len(x))]
+        assert list(some["speaker"]) == [f"{s:02d}" for s in of_x]
+        for row, clip, speaker in zip(some.itertuples(), x, of_x, strict=True):
+            assert row.across == pytest.approx(far(clip, speaker, y, of_y, bandwidth))
+            assert row.within == pytest.approx(far(clip, speaker, x, of_x, bandwidth), nan_ok=True)
+            assert row.percentile == pytest.approx(100 * np.mean(some["across"] <= row.across))
 
 
 def test_features_that_are_not_finite(tmp_path):

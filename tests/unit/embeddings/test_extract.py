@@ -238,7 +238,7 @@ def test_moments_of_any_width_far_from_zero(recordings, monkeypatch, width, offs
 
     monkeypatch.setattr(forward, "front", front)
     monkeypatch.setattr(forward, "blocks", blocks)
-    encoder = SimpleNamespace(name="x", layers=1, width=width, rate=24000, least=1, device="cpu")
+    encoder = SimpleNamespace(name="x", layers=1, width=width, rate=24000, least=1, device=torch.device("cpu"))
     found = extract.extract(encoder, recordings, BLOCKS)
     for state in range(2):
         for block, count in enumerate(found.count):
@@ -265,6 +265,47 @@ def test_a_clip_too_short_for_a_frame_is_named(tmp_path, folders, recordings, fa
     assert f"`{family}`" in text
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(400), encoder.rate)
     assert extract.extract(encoder, [Recording("short", str(path), "sad", "01")], BLOCKS).frames.tolist() == [1]
+
+
+@pytest.mark.parametrize(("family", "state"), [("hubert-stable", 2), ("wav2vec2", 1)])
+def test_a_state_that_is_not_finite_stops_at_once(folders, recordings, family, state):
+    encoder = loaded(folders[family], family)
+    # one bad weight in the block before this state
+    block = next(m for name, m in encoder.model.named_modules() if name.endswith(f"encoder.layers.{state - 1}"))
+    with torch.no_grad():
+        next(block.parameters())[0, 0] = float("nan")
+    with pytest.raises(UserError) as caught:
+        extract.extract(encoder, recordings, BLOCKS)
+    text = str(caught.value)
+    assert text.startswith(f"encoder `{encoder.name}`: hidden state {state} of clip ")
+    assert any(f"clip {r.clip_id} is not finite" in text for r in recordings)
+    assert "\n" not in text
+
+
+def test_the_clip_of_a_state_that_is_not_finite_is_named_in_its_batch(folders, recordings, monkeypatch):
+    encoder = loaded(folders["hubert"], "hubert")
+    bad = len(forward.read(encoder, recordings[4].path))
+    plain = forward.front
+
+    def front(encoder, window):
+        state, frames = plain(encoder, window)
+        if len(window) == bad:
+            state = state.clone()
+            state[7, 3] = float("inf")
+        return state, frames
+
+    monkeypatch.setattr(forward, "front", front)
+    with pytest.raises(UserError, match=rf"hidden state 0 of clip {recordings[4].clip_id} is not finite"):
+        # all in one block, so in one batch
+        extract.extract(encoder, recordings, dict.fromkeys(BLOCKS, 0))
+
+
+def test_a_covariance_beyond_float32_is_refused(folders, recordings, monkeypatch):
+    encoder = loaded(folders["hubert"], "hubert")
+    plain = forward.blocks
+    monkeypatch.setattr(forward, "blocks", lambda *a: (s * (1e22 if i == 2 else 1) for i, s in enumerate(plain(*a))))
+    with pytest.raises(UserError, match="hidden state 2 is so large"):
+        extract.extract(encoder, recordings, BLOCKS)
 
 
 def test_a_recording_that_cannot_be_used_is_named(tmp_path, folders, recordings):

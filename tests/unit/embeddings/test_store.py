@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from made_files import write_embeddings
+from mutations import flipped, outcomes
 from speechsong.embeddings import moments, store
 from speechsong.errors import UserError
 
@@ -68,6 +69,134 @@ def test_a_file_that_breaks_off_is_named(tmp_path, extracted, reader, keep):
     assert "\n" not in text
     assert text.startswith(f"{path}: cannot be read")
     assert "delete the file and run again" in text
+
+
+def test_no_flipped_bit_gives_other_numbers(tmp_path, extracted):
+    path = tmp_path / "tiny/speech/layer01/sad.h5"
+    attributes = {"model": "tiny", "domain": "speech", "emotion": "sad", "family": "hubert", "weights": "0123"}
+    store.write(path, extracted, 1, attributes)
+
+    def read() -> list:
+        place, maker = store.read_place(path), store.read_maker(path)
+        (clips, pooled), (blocks, n) = store.read_pooled(path), store.read_blocks(path)
+        arrays = (pooled, blocks.count, blocks.mean, blocks.scatter)
+        return [place, maker, clips, n, *(a.tobytes() for a in arrays)]
+
+    found = outcomes(path, flipped(path.read_bytes(), 300), read)
+    assert (found["silent"], found["traceback"]) == (0, 0), found
+    assert found["one line"] > 200
+
+
+def test_a_file_without_permission_is_not_to_be_deleted(tmp_path, extracted, monkeypatch):
+    path = tmp_path / "a.h5"
+    store.write(path, extracted, 0, {})
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    with pytest.raises(UserError) as caught:
+        store.read_pooled(path)
+    assert str(caught.value) == f"{path}: cannot be read (Permission denied); restore it, or run again"
+
+
+def _shorter(h5):
+    values = h5["pooled"][1:]
+    del h5["pooled"]
+    h5["pooled"] = values
+
+
+def _of_another_width(h5):
+    values = h5["blocks/scatter"][:, 1:]
+    del h5["blocks/scatter"]
+    h5["blocks/scatter"] = values
+
+
+def _twice(h5):
+    names = h5["clips"][()]
+    names[0] = names[1]
+    h5["clips"][()] = names
+
+
+def _linked(h5):
+    del h5["pooled"]
+    h5["pooled"] = h5py.ExternalLink("elsewhere.h5", "/pooled")
+
+
+def _group_linked(h5):
+    del h5["blocks"]
+    h5["blocks"] = h5py.ExternalLink("elsewhere.h5", "/blocks")
+
+
+def _outside(h5):
+    values = h5["pooled"]
+    shape = values.shape
+    del h5["pooled"]
+    h5.create_dataset("pooled", shape, "f4", external=[("/etc/hostname", 0, 4 * shape[0] * shape[1])])
+
+
+def _virtual(h5):
+    shape = h5["pooled"].shape
+    del h5["pooled"]
+    layout = h5py.VirtualLayout(shape, "f4")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "pooled", shape)
+    h5.create_virtual_dataset("pooled", layout)
+
+
+def _endless(h5):
+    for name in ("clips", "frames", "pooled"):
+        kind = h5[name].dtype
+        del h5[name]
+        h5.create_dataset(name, (10**12, 48)[: 2 if name == "pooled" else 1], kind, chunks=True)
+
+
+def _text(h5):
+    del h5["frames"]
+    h5["frames"] = ["a"] * 8
+
+
+@pytest.mark.parametrize(
+    "spoil", [_shorter, _of_another_width, _twice, _linked, _group_linked, _outside, _virtual, _endless, _text]
+)
+def test_a_file_of_another_layout_is_refused(tmp_path, extracted, spoil):
+    store.write(tmp_path / "elsewhere.h5", extracted, 0, {})
+    path = tmp_path / "tiny/speech/layer01/sad.h5"
+    store.write(path, extracted, 1, {"model": "tiny", "domain": "speech", "emotion": "sad"})
+    with h5py.File(path, "a") as h5:
+        spoil(h5)
+    with pytest.raises(UserError) as caught:
+        store.read_place(path)
+        store.read_pooled(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: ")
+    assert text.endswith("; delete the file and run again")
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path, extracted):
+    path = tmp_path / "tiny/speech/layer01/sad.h5"
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as h5:
+        h5.attrs.update({"model": "tiny", "domain": "speech", "layer": 1, "emotion": "sad", "family": "hubert"})
+        h5.create_dataset("clips", data=extracted.clips, dtype=h5py.string_dtype())
+        h5["pooled"], h5["frames"] = extracted.pooled[1], extracted.frames
+        h5["blocks/count"], h5["blocks/mean"] = extracted.count, extracted.mean[1]
+        h5["blocks/scatter"] = extracted.scatter[1]
+    assert store.read_place(path).layer == 1
+    assert store.read_maker(path) == {"family": "hubert", "weights": None}
+    clips, pooled = store.read_pooled(path)
+    assert clips == extracted.clips
+    np.testing.assert_array_equal(pooled, extracted.pooled[1])
+    assert store.read_blocks(path)[1] == len(clips)
+
+
+def test_chunks_stay_below_the_limit_of_hdf5(tmp_path, extracted, monkeypatch):
+    monkeypatch.setattr(store, "_CHUNK", 500)
+    store.write(tmp_path / "a.h5", extracted, 0, {})
+    with h5py.File(tmp_path / "a.h5") as h5:
+        assert h5["pooled"].chunks == (2, 48)
+        assert h5["blocks/mean"].chunks == (1, 48)
+    np.testing.assert_array_equal(store.read_pooled(tmp_path / "a.h5")[1], extracted.pooled[0])
 
 
 # --- what a file is of

@@ -126,7 +126,12 @@ def test_encoder(hub, use, tmp_path, monkeypatch, capfd, offered, taken):
         ("org/gated", REVISION, None, "its owner must admit you first"),
         (REPOSITORY, "b" * 40, None, f"has no revision {'b' * 40} of it"),
         (REPOSITORY, REVISION, "config.json", "has no config.json at revision"),
-        (REPOSITORY, REVISION, "preprocessor_config.json", "has no preprocessor_config.json at revision"),
+        (
+            REPOSITORY,
+            REVISION,
+            "preprocessor_config.json",
+            "has no preprocessor_config.json or processor_config.json at revision",
+        ),
         (REPOSITORY, REVISION, "model-2-of-2.safetensors", "has no model-2-of-2.safetensors at revision"),
         (
             REPOSITORY,
@@ -149,6 +154,15 @@ def test_encoder_that_is_not_there(hub, use, tmp_path, repository, revision, mis
     for part in (f"https://huggingface.co/{repository}/tree/{revision}", str(folder), "`encoders.x.checkpoint`"):
         assert part in message
     assert not (folder / "config.json").exists()
+
+
+def test_an_encoder_with_a_processor_in_the_place_of_its_extractor(hub, use, tmp_path):
+    use(hub.url)
+    hub.files["processor_config.json"] = hub.files.pop("preprocessor_config.json")
+    hub.files["model.safetensors"] = b"weights"
+    fetch_encoder(REPOSITORY, REVISION, tmp_path / "encoder", "encoders.x.checkpoint")
+    names = sorted(path.name for path in (tmp_path / "encoder").iterdir())
+    assert names == ["config.json", "model.safetensors", "processor_config.json"]
 
 
 def test_encoder_takes_up_what_broke_off(hub, use, tmp_path):
@@ -292,3 +306,42 @@ def test_hub_folder_refuses_other_names(checkpoint, revision):
     with pytest.raises(UserError) as caught:
         hub_folder("data", checkpoint, revision)
     one_line(caught)
+
+
+# --- what an encoder is today
+
+
+def test_an_encoder_is_looked_up(hub, use):
+    use(hub.url)
+    assert hubs.look_up(REPOSITORY) == (REVISION, {"model_type": "hubert"})
+    assert {path.rsplit("/", 1)[-1] for _, path, _ in hub.asked if "/resolve/" in path} == {"config.json"}
+
+
+@pytest.mark.parametrize(
+    ("repository", "config", "part"),
+    [
+        ("org/none", None, "has no such repository"),
+        ("org/gated", None, "its owner must admit you first"),
+        (REPOSITORY, None, "has no config.json"),
+        (REPOSITORY, b"[1]", "has no readable config.json"),
+        (REPOSITORY, b"{", "cannot be looked up"),
+    ],
+)
+def test_an_encoder_that_cannot_be_looked_up(hub, use, repository, config, part):
+    use(hub.url)
+    hub.files.pop("config.json")
+    if config is not None:
+        hub.files["config.json"] = config
+    with pytest.raises(UserError) as caught:
+        hubs.look_up(repository)
+    message = one_line(caught)
+    assert message.startswith(f"encoder {repository} cannot be looked up: ")
+    assert part in message
+    assert f"https://huggingface.co/{repository}" in message
+
+
+def test_a_hub_that_is_away_is_said(hub, use):
+    use("http://127.0.0.1:9")
+    with pytest.raises(UserError, match="cannot be looked up") as caught:
+        hubs.look_up(REPOSITORY)
+    assert "or get it from https://huggingface.co/org/encoder and give its folder" in one_line(caught)

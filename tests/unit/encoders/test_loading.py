@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from checkpoints import FAMILIES, batched, build, noises, save
+from common import ROOT
+from mutations import changed_json, outcomes
 from speechsong.encoders import loading
 from speechsong.errors import UserError
 
@@ -101,9 +106,30 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, folders):
     folder = copy_with(tmp_path, folders["hubert"])
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="cannot be loaded") as caught:
         loading.load(folder, name="x", layers=3, window_seconds=30)
     assert not (tmp_path / "ran").exists()
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("model.safetensors", b"version https://git-lfs.github.com/", "model.safetensors is a Git LFS"),
+        ("model.safetensors", b"<!doctype html>", "model.safetensors is a web page"),
+        ("model.safetensors", b"PK\x03\x04" + bytes(60), "model.safetensors is a zip archive"),
+        ("pytorch_model.bin", b"PK\x03\x04" + bytes(60), "pytorch_model.bin"),
+        ("pytorch_model.bin", b"<html>", "pytorch_model.bin is a web page"),
+    ],
+)
+def test_what_stands_in_the_place_of_weights(tmp_path, folders, name, content, part):
+    folder = copy_with(tmp_path, folders["hubert"])
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=part if "is a" in part else "cannot be loaded") as caught:
+        loading.load(folder, name="x", layers=3, window_seconds=30)
+    # torch's advice would run the code in the file
+    assert "weights_only" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lost", ["config.json", "preprocessor_config.json", "model.safetensors"])
@@ -142,21 +168,144 @@ def test_a_window_that_cannot_be_used_is_named(folders, family, seconds):
     assert f"{seconds:g}" in str(caught.value)
 
 
-def test_a_gpu_that_is_not_there_is_named():
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    assert loading.pick_device("auto").type == "cpu"
-    with pytest.raises(UserError, match="config key `device`"):
-        loading.pick_device("cuda")
+# --- only the files that are listed, with settings of our own
 
 
-@pytest.mark.parametrize(("gpus", "warned"), [(0, False), (1, True)])
-def test_a_job_that_asked_for_a_gpu_and_has_none_says_so(folders, caplog, gpus, warned):
-    encoder = loading.load(folders["hubert"], name="x", layers=3, window_seconds=30)
-    with caplog.at_level("INFO", logger="speechsong"):
-        loading.report_device(encoder, gpus)
-    assert "computing on cpu" in caplog.messages
-    assert [r.levelname == "WARNING" and "`device: cpu`" in r.message for r in caplog.records[1:]] == [True] * warned
+def test_an_adapter_beside_the_encoder_is_refused(tmp_path, folders):
+    folder = copy_with(tmp_path, folders["hubert"])
+    (folder / "adapter_config.json").write_text("{}")
+    for random in (False, True):
+        with pytest.raises(UserError, match=r"copy: holds an adapter beside the encoder"):
+            loading.load(folder, name="x", layers=3, window_seconds=30, random=random)
+
+
+# settings of transformers that name code, files, repositories or kernels, or change what a model returns
+HOSTILE = {
+    "attn_implementation": "someone/kernel",
+    "_attn_implementation": "someone/kernel",
+    "_attn_implementation_internal": "someone/kernel",
+    "experts_implementation": "someone/kernel",
+    "auto_map": {"AutoModel": "someone/code--module.Model", "AutoConfig": "module.Config"},
+    "custom_pipelines": {"x": {"impl": "module.Pipeline"}},
+    "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True},
+    "compression_config": {"quant_method": "compressed-tensors"},
+    "transformers_weights": "../elsewhere.safetensors",
+    "name_or_path": "someone/model",
+    "_name_or_path": "someone/model",
+    "peft_config": {"base_model_name_or_path": "someone/model"},
+    "fusion_config": {"patch": "someone/kernel"},
+    "distributed_config": {"tp_size": 2},
+    "dtype": "float16",
+    "torch_dtype": "float16",
+    "return_dict": False,
+    "output_hidden_states": True,
+    "chunk_size_feed_forward": 1,
+    "id2label": {"0": "x"},
+    "problem_type": "regression",
+    "use_kernels": True,
+    "kernel_config": {"x": "someone/kernel"},
+    "generation_config": {"custom_generate": "someone/code"},
+}
+# files that transformers and peft look for
+OPTIONAL = (
+    *("generation_config.json", "tokenizer_config.json", "tokenizer.json", "vocab.json", "added_tokens.json"),
+    *("special_tokens_map.json", "chat_template.jinja", "processor_config.json", "video_preprocessor_config.json"),
+    *("adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors", "quantize_config.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json", "model.safetensors.index.json", "model.fp16.safetensors"),
+    *("tf_model.h5", "flax_model.msgpack", "model.gguf", "consolidated.safetensors", "modeling.py", "module.py"),
+    *("configuration.py", "custom_generate/generate.py", "config.4.0.0.json", "training_args.bin", "__init__.py"),
+)
+WATCHED = """
+import json, sys
+from pathlib import Path
+from speechsong.encoders import loading
+loading._transformers().HubertModel, loading._transformers().Wav2Vec2FeatureExtractor
+folder, random = Path(sys.argv[1]), sys.argv[2] == "random"
+seen = []
+def watch(event, arguments):
+    if event in ("open", "import", "os.scandir", "os.listdir", "socket.connect", "socket.getaddrinfo", "exec",
+                 "subprocess.Popen", "os.system", "pickle.find_class"):
+        seen.append((event, str(arguments[0])))
+sys.addaudithook(watch)
+encoder = loading.load(folder, name="x", layers=3, window_seconds=30, random=random)
+found = list(seen)
+inside = sorted({Path(n).name for e, n in found if n.startswith(str(folder))})
+asked = sorted({e for e, n in found if e.startswith(("socket", "subprocess", "os.system", "pickle"))})
+code = sorted(n for e, n in found if e == "import" and n.split(".")[0] in ("kernels", "bitsandbytes", "peft", "module"))
+print(json.dumps({"inside": inside, "asked": asked, "code": code, "weights": encoder.weights,
+                  "attention": encoder.model.config._attn_implementation}))
+"""
+
+
+@pytest.mark.parametrize("random", ["pretrained", "random"])
+def test_nothing_else_is_opened_imported_or_asked_of_the_network(tmp_path, folders, random):
+    folder = copy_with(tmp_path, folders["hubert"], **HOSTILE)
+    extractor = json.loads((folder / "preprocessor_config.json").read_text())
+    extractor |= {"auto_map": HOSTILE["auto_map"], "processor_class": "module.Processor", "padding_side": "left"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(extractor))
+    for name in OPTIONAL:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise SystemExit('was read')")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, folder, random], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # what safetensors opens is not told, but every file of weights that is not listed is rubbish
+    assert found["inside"] == ["config.json", "preprocessor_config.json"]
+    assert (found["asked"], found["code"], found["attention"]) == ([], [], "sdpa")
+    usual = loading.load(folders["hubert"], name="x", layers=3, window_seconds=30, random=random == "random")
+    assert found["weights"] == usual.weights
+
+
+def test_the_settings_of_a_processor_will_do(tmp_path, folders):
+    folder = copy_with(tmp_path, folders["mert"], load_file(folders["hubert"] / "model.safetensors"))
+    extractor = folder / "preprocessor_config.json"
+    (folder / "processor_config.json").write_text(
+        json.dumps({"processor_class": "x", "feature_extractor": json.loads(extractor.read_text())})
+    )
+    extractor.unlink()
+    assert loading.load(folder, name="x", layers=3, window_seconds=30).rate == 24000
+    (folder / "processor_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"processor_config\.json: has no `feature_extractor`"):
+        loading.load(folder, name="x", layers=3, window_seconds=30)
+
+
+# --- damage
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_weight_that_is_not_finite_is_named(tmp_path, folders, value):
+    weights = load_file(folders["wav2vec2"] / "model.safetensors")
+    weights["encoder.layers.1.attention.k_proj.bias"][5] = float(value)
+    folder = copy_with(tmp_path, folders["wav2vec2"], weights)
+    with pytest.raises(UserError, match=r"weight encoder\.layers\.1\.attention\.k_proj\.bias .* not finite"):
+        loading.load(folder, name="x", layers=3, window_seconds=30)
+
+
+def test_weights_that_are_no_floating_point_are_refused(tmp_path, folders):
+    weights = load_file(folders["wav2vec2"] / "model.safetensors")
+    weights["encoder.layer_norm.bias"] = weights["encoder.layer_norm.bias"].to(torch.int32)
+    folder = copy_with(tmp_path, folders["wav2vec2"], weights)
+    with pytest.raises(UserError, match=r"encoder\.layer_norm\.bias is of int32, not of floating point"):
+        loading.load(folder, name="x", layers=3, window_seconds=30)
+
+
+@pytest.mark.parametrize("count", [15, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_damaged_settings_are_one_line(tmp_path, folders, file, count):
+    folder = copy_with(tmp_path, folders["hubert"])
+    found = outcomes(folder / file, changed_json((folder / file).read_bytes(), count), lambda: states(folder))
+    # another number in its place is nothing that can be noticed
+    assert found["traceback"] == 0, found
+    assert found["one line"] > count // 4
+
+
+def states(folder: Path) -> list[bytes]:
+    """Everything that a short noise becomes."""
+    encoder = loading.load(folder, name="x", layers=3, window_seconds=30)
+    return [state.tobytes() for state in batched(encoder, noises(encoder.rate, (0.1,)))[0]]
 
 
 # --- the digest of the weights

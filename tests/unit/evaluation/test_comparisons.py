@@ -18,6 +18,14 @@ def test_comparisons_pair_what_they_should(predictions):
     # 2 models x 2 approaches x 2 protocols x 2 directions
     for family in ("two-stage against direct", "two-stage against equal budget", "source after against before"):
         assert counts[family] == 16
+    # the same, by domain of the test instead of direction
+    for family in ("joint against direct", "joint against equal budget", "joint against two-stage"):
+        assert counts[family] == 16
+        for row in pick(tests, family=family).itertuples():
+            home, other = row.test_domain, {"speech": "music", "music": "speech"}[row.test_domain]
+            against = {"direct": home, "budget": f"{home} then {home}", "two-stage": f"{other} then {home}"}
+            label = f"{row.model} {row.approach}"
+            assert (row.a, row.b) == (f"{label} (speech+music)", f"{label} ({against[family.split()[-1]]})")
     assert counts["approach against approach"] == 2 * 2 * 6  # models, protocols, stages
     # protocols; domains of probes in two fits, stages
     assert counts["encoder against encoder"] == 2 * (2 * 2 + 2 * 6)
@@ -83,8 +91,8 @@ def test_leakage_is_random_minus_speaker(predictions):
     assert row["difference"] == pytest.approx(accuracy["random"] - accuracy["speaker"])
     assert row["difference_low"] < row["difference"] < row["difference_high"]
     # 2 models. Probes: 2 fits, 2 domains, tested on 2; 3 layers, mean, selected. Adaptation: 2 approaches; 2 stages one
-    # and 2 stages two, tested on 2 domains, and 2 controls on 1
-    assert len(found) == 2 * (2 * 2 * 2 * 5 + 2 * (2 * 2 + 2 * 2 + 2))
+    # and 2 stages two, tested on 2 domains, 2 controls on 1, and joint training on 2
+    assert len(found) == 2 * (2 * 2 * 2 * 5 + 2 * (2 * 2 + 2 * 2 + 2 + 2))
     assert comparisons.leakage(pick(predictions, protocol="random")).empty
 
 

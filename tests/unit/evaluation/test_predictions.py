@@ -10,6 +10,8 @@ import pytest
 
 from common import one_line
 from made_results import DOMAINS, EMOTIONS, pick, result
+from mutations import edited, flipped, outcomes
+from speechsong import files
 from speechsong.errors import UserError
 from speechsong.evaluation.predictions import COLUMNS, KEYS, gather, read, results
 
@@ -105,3 +107,81 @@ def test_a_clip_that_is_not_in_the_corpus_is_refused(folder):
         gather([str(folder / "a-speech-1.csv"), str(folder / "a-music-1.csv")], clips, [])
     message = one_line(caught)
     assert "-1.csv: clip `music-" in message and "`music`; delete the file" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:-1], "answers .* of the .* test clips of `music` in speaker-5"),
+        (lambda rows: [*rows, rows[-1]], "has two answers to one clip"),
+        (lambda rows: [rows[0] | {"true": "sae"}, *rows[1:]], "of another emotion among the clips"),
+        (lambda rows: [{k: v for k, v in row.items() if k != "fit"} for row in rows], "lacks fit"),
+    ],
+)
+def test_answers_that_are_missing_or_doubled_are_refused(folder, tmp_path, change, message):
+    path = tmp_path / "a-music-2.csv"
+    with (folder / "a-music-2.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    # the answers to the last split's clips come last
+    files.write_rows(path, change(sorted(rows, key=lambda r: (r["test_domain"] == "music", r["seed"]))))
+    paths = [str(folder / "a-music-1.csv"), str(path)]
+    with pytest.raises(UserError, match=message) as caught:
+        gather(paths, clips_of(folder), [])
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[1:], "answers .* of the .* test clips"),
+        (lambda rows: [*rows, rows[0]], "has two answers to one clip"),
+        (lambda rows: [rows[0] | {"predicted": "sae"}, *rows[1:]], "answers `sae`, which no clip is"),
+        (lambda rows: [rows[0] | {"true": "sad" if rows[0]["true"] != "sad" else "calm"}, *rows[1:]], "two emotions"),
+        (lambda rows: [rows[0] | {"speaker": "x"}, *rows[1:]], "has two speakers"),
+        (lambda rows: [rows[0] | {"clip_id": "x"}, *rows[1:]], "answers .* of the .* test clips"),
+        (lambda rows: [rows[0] | {"selected": "nn"}, *rows[1:]], "selected is not yes, no or empty"),
+        (lambda rows: [rows[0] | {"true": ""}, *rows[1:]], "has a row without true"),
+        (lambda rows: [rows[0] | {"seed": "x"}, *rows[1:]], "is not the table that the workflow wrote"),
+        (lambda rows: [{k: v for k, v in row.items() if k != "true"} for row in rows], "lacks true"),
+    ],
+)
+def test_gathered_predictions_that_were_changed_are_refused(folder, tmp_path, change, message):
+    paths = [str(folder / f"a-{domain}-{layer}.csv") for domain in DOMAINS for layer in (1, 2)]
+    gather(paths, clips_of(folder), [str(folder / "a-probe.csv")]).to_csv(tmp_path / "whole.csv", index=False)
+    with (tmp_path / "whole.csv").open() as stream:
+        files.write_rows(tmp_path / "p.csv", change(list(csv.DictReader(stream))))
+    with pytest.raises(UserError, match=message) as caught:
+        read([str(tmp_path / "p.csv")])
+    assert str(tmp_path / "p.csv") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_result_without_answers_and_a_clip_that_the_index_has_twice(folder, tmp_path):
+    header = (folder / "a-music-2.csv").read_text().splitlines()[0]
+    (tmp_path / "a-music-2.csv").write_text(header + "\n")
+    with pytest.raises(UserError, match=r"a-music-2\.csv: has no row"):
+        gather([str(tmp_path / "a-music-2.csv")], clips_of(folder), [])
+    lines = (folder / "music.csv").read_text().splitlines()
+    (tmp_path / "music.csv").write_text("\n".join([*lines, lines[1]]) + "\n")
+    with pytest.raises(UserError, match=r"music\.csv: has a clip twice"):
+        gather([str(folder / "a-music-2.csv")], clips_of(folder) | {"music": str(tmp_path / "music.csv")}, [])
+
+
+@pytest.mark.parametrize("damage", [flipped, edited])
+@pytest.mark.parametrize("file", ["gathered.csv", "a-music-2.csv"])
+def test_damage_to_predictions_is_noticed(folder, tmp_path, file, damage):
+    (tmp_path / file).write_bytes((folder / "a-music-2.csv").read_bytes())
+    paths = [str(folder / "a-music-1.csv"), str(tmp_path / "a-music-2.csv")]
+
+    def read_gathered():
+        return read([str(tmp_path / file)]).to_csv()
+
+    def gather_again():
+        return gather(paths, clips_of(folder), []).to_csv()
+
+    if file == "gathered.csv":
+        paths[1] = str(folder / "a-music-2.csv")
+        gather(paths, clips_of(folder), []).to_csv(tmp_path / file, index=False)
+    again = read_gathered if file == "gathered.csv" else gather_again
+    found = outcomes(tmp_path / file, damage((tmp_path / file).read_bytes(), 30), again)
+    assert (found["silent"], found["traceback"]) == (0, 0), found
+    assert found["one line"] >= 15, found

@@ -30,6 +30,7 @@ def test_two_stages_by_hand():
             *(("speech", "", "speech"), ("music", "", "music"), ("speech", "speech", "speech")),
             *(("music", "music", "music"), ("speech", "music", "music"), ("speech", "music", "speech")),
             *(("music", "speech", "speech"), ("music", "speech", "music")),
+            *(("music+speech", "", "speech"), ("music+speech", "", "music")),
         ]
     ):
         keys = {"model": "mert", "approach": "ws", "protocol": "random", "source": source, "target": target}
@@ -41,9 +42,9 @@ def test_two_stages_by_hand():
         rows.append(rows[-1] | {"metric": "uar", "value": 0.99})
     found = summaries.two_stages(pd.DataFrame(rows))
     assert len(found) == 2
-    names = ["stage_one", "stage_two", "direct", "equal_budget", "source_after"]
+    names = ["stage_one", "stage_two", "direct", "equal_budget", "joint", "source_after"]
     row = found[found["source"] == "speech"].iloc[0]
-    assert list(row[names]) == pytest.approx([0, 40, 10, 30, 50])
+    assert list(row[names]) == pytest.approx([0, 40, 10, 30, 90, 50])
     assert row["stage_two_low"] == pytest.approx(39)
     row = found[found["source"] == "music"].iloc[0]
-    assert list(row[names]) == pytest.approx([10, 60, 0, 20, 70])
+    assert list(row[names]) == pytest.approx([10, 60, 0, 20, 80, 70])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import yaml
@@ -53,6 +54,31 @@ def test_checking_changes_nothing(other):
     before = copy.deepcopy(checked)
     config.check(checked, SCHEMA)
     assert checked == before
+
+
+def described(part: dict, above: tuple = ()) -> dict[tuple, dict]:
+    """The keys of a part of the schema, with what it says of each; a key that groups others is none."""
+    found = {}
+    for name, entry in part["properties"].items():
+        groups = "properties" in entry and "description" not in entry
+        found |= described(entry, (*above, name)) if groups else {(*above, name): entry}
+    return found
+
+
+def test_the_schema_describes_every_key_and_has_the_defaults():
+    """The catalogue of workflows and config/README.md show them."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    keys = described(schema)
+    assert {key for key, entry in keys.items() if "description" not in entry or "default" not in entry} == set()
+    for key, entry in keys.items():
+        value = DEFAULTS
+        for name in key:
+            value = value[name]
+        assert key in [("corpora",), ("encoders",)] or entry["default"] == value
+    for kind, catalogue in (("corpus", "corpora"), ("encoder", "encoders")):
+        of_entries = described(schema["$defs"][kind])
+        assert {key for key, entry in of_entries.items() if not {"description", "default"} <= set(entry)} == set()
+        assert {(key,) for entry in DEFAULTS[catalogue].values() for key in entry} <= of_entries.keys()
 
 
 TABLE = {"reader": "table", "table": "my.csv"}
@@ -172,6 +198,10 @@ def test_a_suggestion_is_made_only_where_something_is_like_it():
         ({"results": 3}, "results"),
         ({"results": ""}, "results"),
         ({"notice": None}, "notice"),
+        ({"notice": "a\x0bb"}, "notice"),
+        ({"notice": "\x1b[31m"}, "notice"),
+        ({"notice": "\uffff"}, "notice"),
+        ({"corpora": {"speech": {"mirror": "file:///etc"}}}, "corpora.speech.mirror"),
         ({"domains": "speech"}, "domains"),
         ({"domains": ["speech"]}, "domains"),
         ({"domains": ["speech", "speech"]}, "domains"),
@@ -180,7 +210,8 @@ def test_a_suggestion_is_made_only_where_something_is_like_it():
         ({"device": "gpu"}, "device"),
         ({"device": "cuda:x"}, "device"),
         ({"device": 0}, "device"),
-        ({"emotions": ["calm"]}, "emotions"),
+        ({"device": "cpu\n"}, "device"),
+        ({"emotions": []}, "emotions"),
         ({"emotions": ["calm", "calm"]}, "emotions"),
         ({"emotions": ["calm", 3]}, "emotions.1"),
         ({"models": []}, "models"),
@@ -222,6 +253,40 @@ def test_a_suggestion_is_made_only_where_something_is_like_it():
 )
 def test_wrong_values(changes, key):
     assert f"config key `{key}`: " in complaint(changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "probe: {learning_rate: 1e-3}",
+            "`probe.learning_rate`: '1e-3' is not of type 'number': YAML reads a text here; write 0.001,",
+        ),
+        ("probe: {learning_rate: 1e-7}", "write 1.0e-07, without quotes"),
+        ("probe: {epochs: '500'}", "write 500, without quotes"),
+        (
+            "emotions: [calm, no]",
+            "`emotions.1`: False is not of type 'string': YAML does not read a text here; it reads no, off",
+        ),
+        ("encoders: {mert: {revision: 12}}", "YAML does not read a text here; put it into quotes"),
+        ("notice: 2024-01-01", "put it into quotes"),
+    ],
+)
+def test_what_yaml_reads_otherwise(text, line):
+    found = complaint(yaml.safe_load(text))
+    assert line in found
+    said = re.search("write ([^ ,]+),", found)
+    # what it says to write is what was meant
+    assert said is None or isinstance(yaml.safe_load(said[1]), int | float)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300, 10**400])
+@pytest.mark.parametrize("key", ["probe.learning_rate", "probe.epochs", "adapt.alpha", "adapt.cache_gb", "fad.blocks"])
+def test_numbers_that_nothing_can_be_computed_with(key, value):
+    part, name = key.split(".")
+    text = complaint({part: {name: value}})
+    assert text.startswith(f"config key `{key}`: ")
+    assert len(text) < 400
 
 
 @pytest.mark.parametrize(
@@ -391,7 +456,185 @@ def test_log_mel_is_nowhere_on_the_hub():
     assert config.is_on_hub(DEFAULTS["encoders"]["hubert-random"])
 
 
+def test_a_gate_on_an_adapter_that_is_not_there_is_refused():
+    adapt = {"gate": "bottleneck", "parts": ["all", "gate"]}
+    assert complaint({"adapt": adapt}).startswith("config key `adapt.parts`: the gate `bottleneck` multiplies")
+    for fine in ({"gate": "block"}, {"parts": ["all", "lora", "bottleneck"]}, {"approaches": ["ws"]}):
+        config.check(merged({"adapt": adapt | fine}), SCHEMA)
+
+
 def test_a_run_in_which_nothing_can_be_adapted_is_refused():
     line = "config key `adapt.approaches`: log-mel spectra have only the approach baseline; add it"
     assert complaint({"models": ["logmel"], "adapt": {"approaches": ["ws", "peft"]}}) == line
     config.check(merged({"models": ["logmel", "w2v2"], "adapt": {"approaches": ["ws"]}}), SCHEMA)
+    adapt = {"models": ["logmel"], "approaches": ["ws"]}
+    assert complaint({"models": ["logmel", "w2v2"], "adapt": adapt}) == line
+
+
+def test_models_that_are_adapted_are_in_the_catalogue_and_one_is_in_the_run():
+    assert "there is no `w2w2` under `encoders`; did you mean `w2v2`?" in complaint({"adapt": {"models": ["w2w2"]}})
+    line = "config key `adapt.models`: none of them is in `models`; name one that is, or write null for all"
+    assert complaint({"models": ["mert"], "adapt": {"models": ["w2v2"]}}) == line
+    config.check(merged({"models": ["mert"], "adapt": {"models": ["w2v2", "mert"]}}), SCHEMA)
+
+
+def test_an_embedded_encoder_that_does_not_exist_is_refused():
+    encoder = {"checkpoint": "data/demo/encoders/wavlm", "layers": 2, "window_seconds": 30, "source": "demo"}
+    line = complaint({"models": ["x"], "encoders": {"x": encoder}})
+    assert line.startswith("config key `encoders.x.checkpoint`: with `source: demo`")
+    assert "hubert-speech, mert-song or w2v2-speech" in line
+
+
+# --- corpora of another reader
+
+
+def layered(*layers: dict) -> dict:
+    """Merge as Snakemake does, then forget what is of another reader."""
+    whole: dict = {}
+    for layer in layers:
+        update_config(whole, copy.deepcopy(layer))
+    config.forget_other_readers(whole, layers)
+    return whole["corpora"]
+
+
+RAVDESS = {"reader": "ravdess", "root": "data/ravdess", "channel": "speech", "source": "zenodo"}
+
+
+def test_a_table_inherits_nothing_from_ravdess():
+    default = {"corpora": {"speech": RAVDESS, "music": RAVDESS}}
+    mine = {"reader": "table", "table": "t.csv"}
+    assert layered(default, {"corpora": {"speech": mine}}) == {"speech": mine, "music": RAVDESS}
+    # over several files, the last of which gives one key more
+    more = {"corpora": {"speech": {"root": "data/ravdess"}}}
+    assert layered(default, {"corpora": {"speech": mine}}, more)["speech"] == mine | {"root": "data/ravdess"}
+    assert layered(default, more, {"corpora": {"speech": mine}})["speech"] == mine
+    # and back again
+    assert layered(default, {"corpora": {"speech": mine}}, default)["speech"] == RAVDESS
+
+
+def test_an_entry_of_the_same_reader_inherits():
+    default = {"corpora": {"speech": RAVDESS}}
+    assert layered(default, {"corpora": {"speech": {"root": "mine"}}})["speech"] == RAVDESS | {"root": "mine"}
+    changed = {"reader": "ravdess", "source": None}
+    assert layered(default, {"corpora": {"speech": changed}})["speech"] == RAVDESS | {"source": None}
+
+
+@pytest.mark.parametrize("corpora", [3, None, {"speech": 3}, {"new": {"reader": "table"}}, {"speech": {"reader": []}}])
+def test_what_is_no_corpus_is_left_to_the_check(corpora):
+    layers = [{"corpora": {"speech": RAVDESS}}, {"corpora": corpora}]
+    whole = {"corpora": corpora}
+    config.forget_other_readers(whole, layers)
+    assert whole == {"corpora": corpora}
+
+
+# --- keys of a corpus
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        ({"labels": {1: "sad"}}, ["corpora.speech.labels", "1"]),
+        ({"labels": {"no": False}}, ["corpora.speech.labels.no", "False"]),
+        ({"columns": {"spkr": "x"}}, ["corpora.speech.columns", "spkr", "speaker"]),
+        ({"exclude": [7]}, ["corpora.speech.exclude.0", "7"]),
+        ({"exclude": ""}, ["corpora.speech.exclude"]),
+    ],
+)
+def test_keys_of_a_corpus(keys, parts):
+    text = complaint({"corpora": {"speech": keys}})
+    for part in parts:
+        assert part in text
+
+
+def test_keys_of_a_corpus_that_are_right():
+    keys = {"labels": {"1": "sad", "ps": "surprised"}, "columns": {"speaker": "SpkrID"}, "exclude": ["a", "b"]}
+    for exclude in (["a"], "list.txt", []):
+        config.check(merged({"corpora": {"speech": keys | {"exclude": exclude}}}), SCHEMA)
+
+
+# --- pre-training
+
+PRETRAIN = {"domains": ["speech"], "layout": "hubert", "width": 96, "blocks": 4, "steps": 1000}
+MADE = {"pretrain": PRETRAIN, "layers": 4, "window_seconds": 30}
+
+
+def with_made(**changes) -> dict:
+    """A run of an encoder that is pre-trained, with changes of its entry."""
+    return {"models": ["mine"], "encoders": {"mine": MADE | changes}}
+
+
+def test_an_encoder_that_is_pretrained_needs_no_checkpoint():
+    config.check(merged(with_made()), SCHEMA)
+    every = PRETRAIN | {
+        "seconds": 2,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "clusters": 50,
+        "iterations": 2,
+        "seed": 1,
+    }
+    config.check(merged(with_made(pretrain=every | {"exclude_speakers": ["01"]}, pretrained_on="speech")), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        (
+            {"checkpoint": "facebook/hubert-base-ls960"},
+            "config key `encoders.mine.checkpoint`: `pretrain` makes this encoder, so it has no `checkpoint`; leave "
+            "out one of the two, or give the entry a name that config.yaml does not have",
+        ),
+        (
+            {"control": "random"},
+            "config key `encoders.mine.control`: `pretrain` makes this encoder; for its random control, add an entry "
+            "with `checkpoint: results/encoders/mine` and `control: random`",
+        ),
+        (
+            {"layers": 5},
+            "config key `encoders.mine.pretrain.blocks`: 4, but `encoders.mine.layers` says 5; correct one of them",
+        ),
+        (
+            {"pretrain": PRETRAIN | {"layout": "hubrt"}},
+            "config key `encoders.mine.pretrain.layout`: 'hubrt' is not one of ['hubert', 'wav2vec2', 'mert']",
+        ),
+        (
+            {"pretrain": PRETRAIN | {"domains": ["speach"]}},
+            "config key `encoders.mine.pretrain.domains`: there is no `speach` under `corpora`; did you mean `speech`? "
+            "(known: speech, music)",
+        ),
+        (
+            {"pretrain": PRETRAIN | {"domains": []}},
+            "config key `encoders.mine.pretrain.domains`: [] should be non-empty",
+        ),
+        (
+            {"pretrain": PRETRAIN | {"width": 100}},
+            "config key `encoders.mine.pretrain.width`: 100 is not a multiple of 32",
+        ),
+        (
+            {"pretrain": PRETRAIN | {"iterations": 3}},
+            "config key `encoders.mine.pretrain.iterations`: 3 is not one of [1, 2]",
+        ),
+        (
+            {"pretrain": {key: value for key, value in PRETRAIN.items() if key != "steps"}},
+            "config: key `encoders.mine.pretrain.steps` is missing",
+        ),
+    ],
+)
+def test_mistakes_in_a_pretraining(entry, line):
+    assert complaint(with_made(**entry)) == line
+
+
+def test_a_corpus_that_only_a_pretraining_uses_is_checked():
+    changes = with_made(pretrain=PRETRAIN | {"domains": ["more"]})
+    assert (
+        complaint(changes, {"corpora": {"more": {"reader": "table"}}}) == "config: key `corpora.more.table` is missing"
+    )
+    config.check(merged(changes, {"corpora": {"more": TABLE}}), SCHEMA)
+
+
+def test_a_control_may_have_the_folder_of_a_pretrained_encoder():
+    control = {"checkpoint": "results/encoders/mine", "layers": 4, "window_seconds": 30, "control": "random"}
+    changes = {"models": ["mine", "mine-random"], "encoders": {"mine": MADE, "mine-random": control}}
+    config.check(merged(changes), SCHEMA)
+    # nobody makes it where the encoder is not in the run
+    assert "there is no folder results/encoders/mine" in complaint(changes, {"models": ["mine-random"]})

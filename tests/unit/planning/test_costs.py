@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -21,6 +22,13 @@ def paths(tmp_path):
     return made
 
 
+def test_a_pipe_does_not_keep_the_estimate_waiting(tmp_path, paths):
+    (tmp_path / "config.json").write_text("{}")
+    os.mkfifo(tmp_path / "pipe.wav")
+    hours = [costs.peft_hours(ENCODER, tmp_path, [*paths, str(tmp_path / name)], 0.8) for name in ("pipe.wav", "none")]
+    assert hours[0] == hours[1]
+
+
 def test_hours_follow_the_audio_and_the_width(tmp_path, paths):
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 1536}))
     expected = 0.8 * 3 * 12 * 4 * costs.BLOCK_SECONDS / 3600
@@ -28,6 +36,12 @@ def test_hours_follow_the_audio_and_the_width(tmp_path, paths):
     # what is not there yet is taken as long as a clip of RAVDESS
     more = costs.peft_hours(ENCODER, tmp_path, [*paths, "later.wav"], 0.8)
     assert more == pytest.approx(expected * (3 + costs.CLIP_SECONDS) / 3)
+
+
+def test_the_width_of_an_encoder_that_is_still_to_be_pretrained_is_known(tmp_path, paths):
+    whole = costs.peft_hours(ENCODER, tmp_path, paths, 1)
+    narrow = costs.peft_hours(ENCODER | {"pretrain": {"width": 96}}, tmp_path, paths, 1)
+    assert narrow == pytest.approx(whole / 64)
 
 
 def test_whisper_works_on_windows(tmp_path, paths):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common import one_line, touch
+from speechsong.corpora.edits import Edits
 from speechsong.corpora.readers import scan
 from speechsong.corpora.recordings import FETCHED
 from speechsong.errors import UserError
@@ -142,3 +143,161 @@ def test_a_table_without_rows_or_source(tmp_path):
     with pytest.raises(UserError, match="corpus `speech`") as caught:
         plan(chosen)
     assert "corpus.csv" in one_line(caught)
+
+
+# --- what a user should know before the run
+
+
+def tables(folder: Path, rows: list[str], header: str = "path,emotion,speaker") -> dict:
+    """The configuration of a run on one table twice, of recordings that are empty files."""
+    touch(folder, *(row.split(",")[0] for row in rows))
+    path = table(folder, "\n".join([header, *rows, ""]))
+    return config(
+        folder,
+        corpora={d: {"reader": "table", "table": path} for d in ("speech", "music")},
+        emotions=["sad", "calm"],
+    )
+
+
+def test_a_run_is_told_that_emotion_is_tied_to_speakers(tmp_path):
+    rows = [f"{i}.wav,{'sad' if i % 4 < 2 else 'calm'},{i % 4}" for i in range(40)]
+    notes = plan(tables(tmp_path, rows)).notes
+    assert len(notes) == 2
+    for note, domain in zip(notes, ("speech", "music"), strict=True):
+        for part in (f"`{domain}`", "emotion and speaker", "4 of 4 speakers", "who speaks"):
+            assert part.casefold() in note.casefold()
+    free = [f"{i}.wav,{'sad' if i % 2 else 'calm'},{i // 10}" for i in range(40)]
+    assert plan(tables(tmp_path, free)).notes == []
+
+
+def test_the_shared_case_of_one_emotion_for_each_speaker(shared):
+    path = str(shared / "cases/tables/one_emotion_a_speaker.csv")
+    corpora = {d: {"reader": "table", "table": path} for d in ("speech", "music")}
+    run = plan(config(shared, corpora=corpora, emotions=["happy", "sad", "angry"]))
+    assert ["3 of 3 speakers have one emotion only" in note for note in run.notes] == [True, True]
+
+
+def test_ravdess_is_not_confounded(shared):
+    for speakers in ("paired", "independent"):
+        notes = plan(config(shared / "data" / "ravdess-24k", speakers=speakers)).notes
+        assert not any("confounded" in note for note in notes)
+
+
+def test_a_given_split_must_be_there(tmp_path):
+    rows = ["1.wav,sad,a,train", "2.wav,calm,a,"]
+    chosen = tables(tmp_path, rows, "path,emotion,speaker,split") | {"adapt": {"protocols": ["given"]}}
+    with pytest.raises(UserError) as caught:
+        plan(chosen)
+    text = one_line(caught)
+    for part in ("`given`", "clip 2", "`split` or `fold`"):
+        assert part in text
+    plan(chosen | {"adapt": {"protocols": ["random"]}})
+
+
+def test_the_index_depends_on_a_given_split_and_embeddings_do_not(tmp_path):
+    runs = [
+        plan(tables(tmp_path, ["1.wav,sad,a," + part, "2.wav,calm,a,"], "path,emotion,speaker,split")) for part in "12"
+    ]
+    assert runs[0].given("speech") != runs[1].given("speech")
+    assert runs[0].digest("speech") == runs[1].digest("speech")
+    assert plan(tables(tmp_path, ["1.wav,sad,a", "2.wav,calm,a"])).given("speech") == ""
+
+
+def test_recordings_to_be_fetched_have_the_labels_of_the_run(tmp_path):
+    corpus = {"reader": "ravdess", "root": str(tmp_path / "none"), "channel": "speech", "source": "zenodo"}
+    plain = expected(corpus)
+    found = expected(corpus | {"labels": {"fearful": "fear"}, "exclude": [plain[0].clip_id]})
+    assert {r.emotion for r in found} == {r.emotion for r in plain} - {"fearful"} | {"fear"}
+    assert len(found) == len(plain) - 1
+
+
+def test_recordings_to_be_fetched_have_the_edits_of_their_corpus(tmp_path):
+    corpus = {"reader": "ravdess", "root": str(tmp_path / "none"), "channel": "speech", "source": "zenodo"}
+    assert {r.edits for r in expected(corpus | {"seconds": 2.0})} == {Edits(seconds=2.0)}
+
+
+# --- pre-training
+
+
+def names(channel: str, actors: range) -> list[str]:
+    """Files of RAVDESS with two emotions of each actor."""
+    return [f"03-{channel}-{emotion}-01-01-01-{actor:02d}.wav" for actor in actors for emotion in ("02", "03")]
+
+
+def pretraining(tmp_path: Path, **changes) -> dict:
+    """A run on actors 1 and 2, with an encoder that is pre-trained on actors 3 to 6 of another folder."""
+    touch(tmp_path / "run", *names("01", range(1, 3)), *names("02", range(1, 3)))
+    touch(tmp_path / "more", *names("01", range(3, 7)), "03-01-08-01-01-01-03.wav")
+    whole = config(tmp_path / "run", emotions=["calm", "happy"], models=["mine"])
+    whole["corpora"]["more"] = {"reader": "ravdess", "root": str(tmp_path / "more"), "channel": "speech"}
+    entry = {"domains": ["more"], "layout": "hubert", "width": 32, "blocks": 1, "steps": 1} | changes
+    return whole | {"encoders": {"mine": {"pretrain": entry, "layers": 1, "window_seconds": 30}}}
+
+
+def test_all_of_a_corpus_is_pretrained_on_but_for_speakers_left_out(tmp_path):
+    run = plan(pretraining(tmp_path))
+    assert list(run.recordings) == ["speech", "music"]
+    # of every emotion
+    assert len(run.pretraining["mine"]) == 9
+    assert not any("pre-trained" in note for note in run.notes)
+    fewer = plan(pretraining(tmp_path, exclude_speakers=["03", "04"]))
+    assert {r.speaker for r in fewer.pretraining["mine"]} == {"05", "06"}
+    assert run.pretraining_digest("mine") != fewer.pretraining_digest("mine")
+    # labels are not learnt
+    relabelled = pretraining(tmp_path)
+    relabelled["corpora"]["more"]["labels"] = {"happy": "glad"}
+    assert plan(relabelled).pretraining_digest("mine") == run.pretraining_digest("mine")
+    # a recording that is not in the run
+    before = run.pretraining_digest("mine")
+    os.utime(tmp_path / "more/03-01-08-01-01-01-03.wav", (1, 1))
+    assert plan(pretraining(tmp_path)).pretraining_digest("mine") != before
+
+
+def test_speakers_whom_the_run_tests_are_a_leak(tmp_path):
+    run = plan(pretraining(tmp_path, domains=["more", "speech"]))
+    (note,) = [note for note in run.notes if "pre-trained" in note]
+    assert note == (
+        "Encoder `mine` is pre-trained on recordings of 2 of the speakers whom the run tests; "
+        "`encoders.mine.pretrain.exclude_speakers` leaves out those of a test fold"
+    )
+    # the same files under another name
+    whole = pretraining(tmp_path)
+    whole["corpora"]["more"]["root"] = str(tmp_path)
+    assert any("recordings of 2 of the speakers" in note for note in plan(whole).notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"exclude_speakers": ["3"]},
+            "config key `encoders.mine.pretrain.exclude_speakers`: there is no speaker `3` in more; did you mean `03`? "
+            "(there are: 03, 04, 05, 06)",
+        ),
+        (
+            {"exclude_speakers": ["03", "04", "05"]},
+            "config key `encoders.mine.pretrain`: it needs two speakers or more, one of whom is held out, and 1 of "
+            "more is left; name more `domains` or exclude fewer speakers",
+        ),
+    ],
+)
+def test_speakers_who_cannot_be_left_out(tmp_path, changes, said):
+    with pytest.raises(UserError) as caught:
+        plan(pretraining(tmp_path, **changes))
+    assert one_line(caught) == said
+
+
+def test_a_corpus_to_pretrain_on_without_recordings_is_one_line(tmp_path):
+    whole = pretraining(tmp_path)
+    whole["corpora"]["more"]["root"] = str(tmp_path / "none")
+    with pytest.raises(UserError) as caught:
+        plan(whole)
+    assert one_line(caught).startswith(f"corpus `more`: {tmp_path}/none holds no speech recording")
+
+
+def test_a_corpus_to_pretrain_on_may_still_be_fetched(tmp_path):
+    whole = pretraining(tmp_path)
+    whole["corpora"]["more"] |= {"root": str(tmp_path / "none"), "source": "demo"}
+    run = plan(whole)
+    assert list(run.unfetched["demo"]) == ["more"]
+    assert len({r.speaker for r in run.pretraining["mine"]}) == 10

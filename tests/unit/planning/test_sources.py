@@ -28,7 +28,7 @@ def local(folder: str, *names: str) -> dict:
 
 
 def config(**encoders) -> dict:
-    return {"models": list(encoders), "encoders": encoders}
+    return {"results": "results", "models": list(encoders), "encoders": encoders}
 
 
 def test_an_encoder_of_the_hub_is_known_by_its_config_alone():
@@ -50,6 +50,12 @@ def test_a_local_encoder_has_the_weights_that_lie_there():
     assert source["a"].files == ["mine/config.json", "mine/preprocessor_config.json", "mine/pytorch_model.bin"]
     # random weights are drawn, not read
     assert source["b"].files == ["mine/config.json", "mine/preprocessor_config.json"]
+
+
+def test_a_processor_stands_for_the_extractor():
+    entry = local("mine", "config.json", "processor_config.json", "model.safetensors")
+    files = encoder_sources(config(a=entry))["a"].files
+    assert files == ["mine/config.json", "mine/processor_config.json", "mine/model.safetensors"]
 
 
 def test_a_local_encoder_that_lacks_a_file_is_refused():
@@ -86,3 +92,19 @@ def test_recordings_are_told_until_they_are_there():
     ]
     local("voices/Actor_01", "a.wav")
     assert still_to_fetch(config(), run, {}) == []
+
+
+PRETRAINED = {"pretrain": {"domains": ["speech"]}, "layers": 2}
+
+
+def test_a_pretrained_encoder_has_its_files_below_the_results():
+    source = encoder_sources(config(a=PRETRAINED) | {"results": "results/x/"})["a"]
+    assert (source.kind, source.folder) == ("pretrained", Path("results/x/encoders/a"))
+    names = ("config.json", "preprocessor_config.json", "model.safetensors")
+    assert source.files == [f"<results>/encoders/a/{name}" for name in names]
+
+
+def test_its_control_has_the_same_files():
+    control = {"checkpoint": "results/encoders/a", "layers": 2, "control": "random"}
+    sources = encoder_sources(config(a=PRETRAINED, b=control))
+    assert sources["a"] == sources["b"]

@@ -35,17 +35,22 @@ def test_every_direction_has_its_source_and_target():
     assert targets.directions(["speech", "music"]) == {
         "speech": ("speech", None),
         "music": ("music", None),
+        "speech+music": ("speech+music", None),
         "speech-speech": ("speech", "speech"),
         "speech-music": ("speech", "music"),
         "music-speech": ("music", "speech"),
         "music-music": ("music", "music"),
     }
+    trained = {name: targets.trained_on(["speech", "music"], name) for name in targets.directions(["speech", "music"])}
+    assert trained["music"] == ["music"]
+    assert trained["speech-music"] == ["music"]
+    assert trained["speech+music"] == ["speech", "music"]
 
 
 def test_stages_are_all_approaches_splits_and_directions(config):
     config["adapt"] |= {"protocols": ["random", "speaker"], "seeds": [0, 3]}
     stages = targets.stages(config, "mert")
-    assert len(stages) == len(set(stages)) == 3 * 2 * 2 * 6
+    assert len(stages) == len(set(stages)) == 3 * 2 * 2 * 7
     assert "peft/speaker-3/music-speech" in stages
 
 
@@ -69,6 +74,25 @@ def test_a_stage_has_what_its_approach_needs_and_no_more(config):
     assert "freeze_gate" not in ws["training"]
 
 
+def test_peft_with_one_part_has_an_approach_and_settings_of_its_own(config):
+    config["adapt"] |= {
+        "parts": ["all", "lora", "bottleneck", "gate"],
+        "seeds": {"baseline": [5], "ws": [6], "peft": [7]},
+    }
+    names = ["baseline", "ws", "peft", "peft-lora", "peft-bottleneck", "peft-gate"]
+    assert targets.approaches(config, "hubert") == names
+    assert targets.approaches(config, "logmel") == ["baseline"]
+    assert {targets.seeds(config, "adapt", name)[0] for name in names[2:]} == {7}
+    assert "peft-gate/random-7/speech+music" in targets.stages(config, "hubert")
+    of_part = {name: ask(config, approach=name) for name in names[2:]}
+    keys = {name: set(found["adapters"]) for name, found in of_part.items()}
+    assert keys.pop("peft") == set.union(*keys.values())
+    assert keys == {"peft-lora": {"rank", "alpha", "targets"}, "peft-bottleneck": {"width"}, "peft-gate": {"gate"}}
+    assert {found["training"]["learning_rate"] for found in of_part.values()} == {1e-4}
+    config["adapt"]["parts"] = ["gate"]
+    assert targets.approaches(config, "hubert") == ["baseline", "ws", "peft-gate"]
+
+
 def test_chosen_layers_are_sorted_and_log_mel_has_its_one(config):
     config["adapt"]["layers"] = [6, 4]
     assert ask(config)["layers"] == [4, 6]
@@ -89,6 +113,16 @@ def test_stage_two_starts_from_its_own_stage_one(config):
         "start": f"{start}.safetensors",
         "description": f"{start}.json",
     }
+
+
+def test_joint_training_starts_from_nothing_and_is_tested_on_both(config):
+    config["adapt"]["freeze_gate"] = True
+    joint = ask(config, direction="speech+music")
+    assert (joint["source"], joint["target"], joint["tested"]) == ("speech+music", None, ["speech", "music"])
+    assert joint["training"] == ask(config, direction="speech")["training"]
+    assert ask(config, targets.stage_files, direction="speech+music") == {"split": "<results>/splits/random-2.csv"}
+    inputs = ask(config, targets.stage_embeddings, approach="ws", direction="speech+music")
+    assert list(inputs) == ["from_speech", "from_music"]
 
 
 def test_embeddings_of_a_stage_are_those_of_its_domains_and_layers(config):
@@ -181,6 +215,12 @@ def test_what_an_encoder_was_pretrained_on_changes_no_output_of_it(config):
     assert targets.encoder_params(config, "mert") == ask(config)["encoder"] == without
 
 
+def test_the_order_in_which_keys_are_written_changes_no_parameter(config):
+    before = repr(targets.encoder_params(config, "mert"))
+    config["encoders"]["mert"] = dict(reversed(config["encoders"]["mert"].items()))
+    assert repr(targets.encoder_params(config, "mert")) == before
+
+
 def test_speech_and_song_are_known_by_their_channel_whatever_the_emotions(config):
     config["domains"] = ["music", "speech"]
     assert targets.sides(config) == targets.paper_domains(config) == ["speech", "music"]
@@ -189,3 +229,36 @@ def test_speech_and_song_are_known_by_their_channel_whatever_the_emotions(config
     assert targets.paper_domains(config) is None
     config["corpora"]["music"] = {"reader": "table", "table": "sung.csv"}
     assert targets.sides(config) is None
+
+
+def test_a_pretrained_encoder_has_its_folder_as_checkpoint(config):
+    entry = {"steps": 9, "domains": ["speech"], "layout": "hubert", "width": 96, "blocks": 4}
+    config["encoders"]["mine"] = {"pretrain": entry, "layers": 4, "window_seconds": 30, "pretrained_on": "speech"}
+    assert targets.encoder_params(config, "mine") == {
+        "checkpoint": "results/encoders/mine",
+        "layers": 4,
+        "window_seconds": 30,
+    }
+
+
+def test_settings_of_a_pretraining_are_complete_and_in_one_order(config):
+    entry = {"steps": 9, "domains": ["speech"], "layout": "hubert", "width": 96, "blocks": 4}
+    config["encoders"]["mine"] = {"pretrain": entry}
+    one = targets.pretrain_params(config, "mine")
+    config["encoders"]["mine"] = {"pretrain": dict(reversed(entry.items())) | {"seed": 0, "exclude_speakers": []}}
+    assert repr(targets.pretrain_params(config, "mine")) == repr(one)
+    assert one["learning_rate"] == 0.002
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ({"reader": "ravdess", "source": "zenodo"}, "RAVDESS"),
+        ({"reader": "ravdess"}, "RAVDESS"),
+        # the demo's voices have the file names of RAVDESS
+        ({"reader": "ravdess", "source": "demo"}, ""),
+        ({"reader": "table", "table": "ravdess.csv"}, ""),
+    ],
+)
+def test_only_a_corpus_that_is_known_has_a_name(entry, name):
+    assert targets.corpus({"corpora": {"speech": entry}}, "speech") == name

@@ -7,23 +7,16 @@ import runpy
 from types import SimpleNamespace
 
 import matplotlib.colors
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from common import ROOT
-from made_results import pick
+from made_results import map_of_clips, pick
 from speechsong.report import figures, style
 
 EMOTIONS = ["calm", "happy", "sad"]
 DOMAINS = ["speech", "music"]
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
 
 
 def probes(models: int, protocols: int, layers: int = 4) -> pd.DataFrame:
@@ -117,9 +110,9 @@ def test_probe_layers(models, protocols):
     mixed = table.sample(frac=1, random_state=0).sort_values("model", key=lambda c: c != "w2v2")
     figure = figures.probe_layers(mixed, DOMAINS, EMOTIONS)
     drawn = {axis.get_title(): axis for axis in panels(figure)}
-    assert set(drawn) == {f"{d}, {p} split" for d in DOMAINS for p in table["protocol"].unique()}
+    assert set(drawn) == {f"{d}\n{p} split" for d in DOMAINS for p in table["protocol"].unique()}
     for (domain, protocol), _ in table.groupby(["test_domain", "protocol"]):
-        axis = drawn[f"{domain}, {protocol} split"]
+        axis = drawn[f"{domain}\n{protocol} split"]
         by_model = lines(axis)
         assert sorted(by_model) == sorted(table["model"].unique()) == sorted(legend(figure))
         for i, (model, (x, y)) in enumerate(by_model.items()):
@@ -186,7 +179,7 @@ def two_stages(models: int, protocols: int) -> pd.DataFrame:
     rows = []
     for protocol, (source, target), model, approach in keys:
         row = {"protocol": protocol, "source": source, "target": target, "model": model, "approach": approach}
-        for name in ("stage_one", "stage_two", "direct", "equal_budget", "source_after"):
+        for name in ("stage_one", "stage_two", "direct", "equal_budget", "joint", "source_after"):
             value = rng.uniform(30, 80)
             row |= {name: value, f"{name}_low": value - 5, f"{name}_high": value + 7}
         rows.append(row)
@@ -202,14 +195,16 @@ def test_adapt(models, protocols):
     for (target, protocol), rows in table.groupby(["target", "protocol"]):
         axis = drawn[f"{target}, {protocol} split"]
         by_label = dots(axis)
-        assert list(by_label) == legend(figure) == ["target alone", "target twice", "other domain, then target"]
-        for (label, values), name in zip(by_label.items(), ("direct", "equal_budget", "stage_two"), strict=True):
+        labels = ["target alone", "target twice", "both together", "other domain, then target"]
+        assert list(by_label) == legend(figure) == labels
+        names = ("direct", "equal_budget", "joint", "stage_two")
+        for (label, values), name in zip(by_label.items(), names, strict=True):
             np.testing.assert_allclose([value for value, _ in values], rows[name], err_msg=label)
         # from above: the models in their order, in each the approaches
         names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
         assert names == [f"{row.model} {row.approach}" for row in rows.itertuples()]
         ends = np.concatenate([[s[:, 0] for s in bars.get_segments()] for bars in axis.collections])
-        assert len(ends) == 3 * len(rows)
+        assert len(ends) == 4 * len(rows)
         np.testing.assert_allclose(np.diff(ends), 12)
 
 
@@ -432,14 +427,23 @@ def test_transfer():
     [
         lambda: figures.probe_layers(both_fits(), DOMAINS, EMOTIONS),
         lambda: figures.transfer(transfers(), DOMAINS, EMOTIONS),
+        lambda: figures.confusion(confusions().replace({"model": {"mert": "hubert-random"}}), DOMAINS, EMOTIONS[:2]),
     ],
-    ids=["layers", "transfer"],
+    ids=["layers", "transfer", "confusion"],
 )
 def test_titles_do_not_run_into_each_other(draw):
     figure = draw()
     figure.canvas.draw()
     boxes = [axis.title.get_window_extent() for axis in figure.axes]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 12])
+def test_no_tick_lies_between_two_layers(last):
+    figure, ((axis,),) = figures._layer_panels(1, 1, 2.0)
+    axis.plot(range(last + 1), [0.5] * (last + 1))
+    figure.canvas.draw()
+    assert [tick for tick in axis.get_xticks() if tick != round(tick)] == []
 
 
 def test_nothing_is_cut_off_or_drawn_over(tmp_path):
@@ -477,6 +481,18 @@ def test_pairs_are_shares_of_the_mean_of_their_panel(models, value):
     assert legend(figure) == ["nearest of its row", "nearest of its column"]
 
 
+def test_pairs_with_equal_groups_are_drawn():
+    """A distance of zero has no logarithm: the cell says so and is the nearest."""
+    table = pairs(1)
+    first = (table["emotion_speech"] == EMOTIONS[1]) & (table["emotion_music"] == EMOTIONS[0])
+    table.loc[first & (table["over"] == "mean"), ["fad", "fad_corrected"]] = np.nan
+    (axis,) = [axis for axis in panels(figures.fad_pairs(table, DOMAINS, EMOTIONS)) if axis.get_title()]
+    texts = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axis.texts}
+    assert texts[1, 0] == "≤ 0"
+    assert [text for text in texts.values() if not float(text.replace("≤ 0", "1")) > 0] == []
+    assert (1, 0) in [(round(p.get_y() + 0.46), round(p.get_x() + 0.46)) for p in axis.patches]
+
+
 # --- the log-mel baseline, which has layer 0 alone
 
 
@@ -503,7 +519,7 @@ def test_a_baseline_is_a_level_across_the_layers():
     figure = figures.probe_layers(table, DOMAINS, EMOTIONS)
     assert legend(figure) == ["w2v2", "hubert", "logmel"]
     for axis in panels(figure):
-        domain, protocol = axis.get_title().removesuffix(" split").split(", ")
+        domain, protocol = axis.get_title().removesuffix(" split").split("\n")
         row = of(table, test_domain=domain, protocol=protocol, model="logmel", metric="accuracy").iloc[0]
         height, (band,) = level(axis, "logmel")
         assert height == pytest.approx(row["value"])
@@ -541,6 +557,103 @@ def test_a_baseline_whose_error_is_unknown_or_large_is_still_seen(tmp_path, erro
     style.save(figure, [str(tmp_path / "a.png"), str(tmp_path / "a.pdf")], "")
 
 
+def points() -> pd.DataFrame:
+    """Make points of `similarity.similarity`."""
+    rng = np.random.default_rng(4)
+    keys = itertools.product(["w2v2", "mert"], [("speech", "music"), ("music", "speech")], range(1, 4), EMOTIONS)
+    return pd.DataFrame(
+        [
+            {"model": model, "fit": "paper", "protocol": "speaker", "source": source, "target": target}
+            | {"layer": layer, "emotion": e, "fad": rng.uniform(1, 50), "kad": rng.uniform(0, 1)}
+            | {"kept": rng.uniform(-0.2, 1)}
+            for model, (source, target), layer, e in keys
+        ]
+    ).astype({"layer": "Int64"})
+
+
+def test_similarity():
+    table = points()
+    table.loc[0, "kept"] = 9.0
+    table.loc[1, "kept"] = np.nan
+    figure = figures.similarity(table, DOMAINS, EMOTIONS)
+    assert [axis.get_title() for axis in figure.axes] == [
+        f"{model}\n{way}" for model in ("w2v2", "mert") for way in ("speech to music", "music to speech")
+    ]
+    assert legend(figure) == EMOTIONS
+    for axis in figure.axes:
+        model, way = axis.get_title().split("\n")
+        rows = pick(table, model=model, source=way.split(" to ")[0])
+        for emotion, dots in zip(EMOTIONS, axis.collections, strict=True):
+            own = pick(rows, emotion=emotion)
+            x, y = np.ma.getdata(dots.get_offsets()).T
+            np.testing.assert_allclose(x, own["fad"])
+            np.testing.assert_allclose(y, (100 * own["kept"]).clip(-50, 150))
+            # the deepest layer is the darkest
+            assert list(dots.get_alpha()) == sorted(dots.get_alpha())
+
+
+def strata() -> pd.DataFrame:
+    """Make rows of `strata.strata`."""
+    rng = np.random.default_rng(5)
+    levels = [("intensity", "normal"), ("intensity", "strong"), ("gender", "female"), ("gender", "male")]
+    keys = itertools.product(["w2v2", "mert"], ["random", "speaker"], DOMAINS, levels)
+    rows = []
+    for model, protocol, domain, (attribute, level) in keys:
+        value = rng.uniform(40, 80)
+        rows.append(
+            {"model": model, "fit": "paper", "protocol": protocol, "test_domain": domain}
+            | {"attribute": attribute, "level": level}
+            | {"accuracy": value, "accuracy_low": value - 3, "accuracy_high": value + 4}
+        )
+    return pd.DataFrame(rows)
+
+
+def test_strata():
+    table = strata()
+    figure = figures.strata(table.sample(frac=1, random_state=0).sort_values("model", kind="stable"), DOMAINS, EMOTIONS)
+    drawn = {axis.get_title(): axis for axis in panels(figure)}
+    assert set(drawn) == {f"{d}, {p} split" for d in DOMAINS for p in ("random", "speaker")}
+    places = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert sorted(places) == sorted((table["attribute"] + " " + table["level"]).unique())
+    for title, axis in drawn.items():
+        domain, protocol = title.removesuffix(" split").split(", ")
+        for model, values in dots(axis).items():
+            rows = pick(table, model=model, test_domain=domain, protocol=protocol)
+            by_line = dict(zip(rows["attribute"] + " " + rows["level"], rows["accuracy"], strict=True))
+            np.testing.assert_allclose([value for value, _ in values], [by_line[place] for place in places])
+
+
+def weights() -> pd.DataFrame:
+    """Make rows of `layer_weights.layer_weights`."""
+    rng = np.random.default_rng(6)
+    stages = [("speech", ""), ("music", ""), ("speech", "music"), ("music", "speech"), ("music", "music")]
+    rows = []
+    for model, approach, seed, (source, target) in itertools.product(["w2v2", "mert"], ["ws", "peft"], (0, 1), stages):
+        shares = rng.dirichlet(np.ones(3))
+        rows += [
+            {"model": model, "approach": approach, "protocol": "random", "seed": seed, "source": source}
+            | {"target": target, "stage": 2 if target else 1, "layer": layer, "weight": share}
+            for layer, share in enumerate(shares, 1)
+        ]
+    return pd.DataFrame(rows).astype({"layer": "Int64"})
+
+
+def test_layer_weights():
+    table = weights()
+    figure = figures.layer_weights(table, DOMAINS, EMOTIONS)
+    assert legend(figure) == ["speech", "music", "speech then music", "music then speech"]
+    for axis in panels(figure):
+        model, approach = axis.get_title().split(", ")
+        rows = pick(table, model=model, approach=approach, source="speech", target="music")
+        by_layer = 100 * rows.groupby("layer")["weight"].agg(["mean", "min", "max"])
+        (x, y) = lines(axis)["speech then music"]
+        assert x == [1, 2, 3]
+        np.testing.assert_allclose(y, by_layer["mean"])
+        np.testing.assert_allclose(bands(axis)[2], by_layer[["min", "max"]].T)
+        (equal,) = [line for line in axis.get_lines() if line.get_label().startswith("_")]
+        np.testing.assert_allclose(equal.get_ydata(), 100 / 3)
+
+
 # --- the script
 
 
@@ -551,6 +664,10 @@ def test_a_baseline_whose_error_is_unknown_or_large_is_still_seen(tmp_path, erro
         ("probe_emotions", probes(1, 2), {"protocol": "speaker"}),
         ("confusion", confusions(), {"protocol": "speaker"}),
         ("transfer", transfers(), {}),
+        ("similarity", points(), {}),
+        ("strata", strata(), {}),
+        ("layer_weights", weights(), {}),
+        ("clip_map", map_of_clips("mert", "w2v2"), {}),
         ("adapt", two_stages(3, 2), {}),
         ("leakage", leakages(), {}),
         ("fad", distances(2), {}),

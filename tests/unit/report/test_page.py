@@ -208,7 +208,7 @@ def test_figures_and_tables_are_numbered_in_the_order_given(tmp_path):
 
 
 def test_what_the_corpora_hold(tmp_path):
-    clips = [{"speaker": f"{i % 4:02d}", "seconds": 900} for i in range(10)]
+    clips = [{"speaker": f"{i % 4:02d}", "emotion": "sad", "seconds": 900} for i in range(10)]
     files.write_rows(tmp_path / "speech.csv", clips)
     files.write_rows(tmp_path / "music.csv", clips[:2])
     facts = pages.corpora_facts({d: str(tmp_path / f"{d}.csv") for d in ("speech", "music")})

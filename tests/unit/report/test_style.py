@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.colors
 import matplotlib.image
@@ -72,6 +73,13 @@ def test_all_formats_and_the_same_bytes_twice(tmp_path):
     assert contents[0][".pdf"].startswith(b"%PDF")
     assert b"<svg" in contents[0][".svg"]
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("notice", ["$\\frac{", "5 $ and 6 $", "<b>&amp;", "two\nlines"])
+def test_the_notice_is_text(tmp_path, notice):
+    style.save(drawing(), [str(tmp_path / "f.svg"), str(tmp_path / "f.png")], notice)
+    ElementTree.parse(tmp_path / "f.svg")
+    assert red(tmp_path / "f.png") > 0
 
 
 def red(path: Path) -> int:

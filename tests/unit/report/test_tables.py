@@ -102,6 +102,19 @@ def test_the_notice_stands_below(tmp_path):
     assert len(cells) == 3
 
 
+def test_markup_in_the_notice_and_in_names_is_text(tmp_path):
+    table = pd.DataFrame(
+        {"speaker": ["<img src=x onerror=alert(1)>", "a|b\nc", "[x](javascript:1)"], "best": [1.0] * 3}
+    )
+    _, cells, text = written(tmp_path, table, "See <script>alert(1)</script>\n& [this](http://x)")
+    assert "<img" not in text
+    assert "<script" not in text
+    assert text.count("\n") == 7
+    assert text.endswith("\n\nSee &lt;script>alert(1)&lt;/script> &amp; \\[this\\](http://x)\n")
+    assert "| a\\|b c |" in text
+    assert len(cells) == 5
+
+
 def test_a_number_and_its_interval_share_a_cell(tmp_path):
     table = pd.DataFrame(
         {"model": ["a_b", "c"], "best": [71.234, 80.0], "best_low": [70.0, 79.0], "best_high": [72.0, 81.5]}

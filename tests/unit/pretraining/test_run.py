@@ -1,0 +1,107 @@
+"""Whole pre-trainings: what they write, that they learn, and that a killed one goes on to the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from checkpoints import noises
+from speechsong import files
+from speechsong.encoders import forward, loading
+from speechsong.pretraining import run, state, train
+
+CPU = torch.device("cpu")
+
+
+def pretrained(settings, recordings, folder: Path, depends_on: list | None = None) -> dict[str, bytes]:
+    """Pre-train into a folder; return the bytes of its files."""
+    run.pretrain("x", settings, recordings, CPU, folder.with_suffix(".state"), depends_on or [], folder)
+    assert not folder.with_suffix(".state").exists()
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("layout", ["hubert", "wav2vec2", "mert"])
+def test_the_folder_loads_like_any_other(small, spoken, tmp_path, layout):
+    made = pretrained(small(layout=layout, blocks=2, steps=2), spoken[:6], tmp_path / "x")
+    assert made.keys() == {"config.json", "preprocessor_config.json", "model.safetensors", "curve.csv"}
+    encoder = loading.load(tmp_path / "x", name="x", layers=2, window_seconds=30)
+    assert encoder.family == {"mert": "mert_model"}.get(layout, layout)
+    assert encoder.rate == (24_000 if layout == "mert" else 16_000)
+    (samples,) = noises(encoder.rate, (0.7,))
+    state_0, _ = forward.front(encoder, forward.prepare(encoder, samples)[0])
+    with torch.inference_mode():
+        states = list(forward.blocks(encoder, [state_0]))
+    assert len(states) == 3
+    assert all(torch.isfinite(s).all() for s in states)
+    # its control has the same architecture and other weights
+    control = loading.load(tmp_path / "x", name="c", layers=2, window_seconds=30, random=True)
+    assert control.weights != encoder.weights
+
+
+def test_a_curve_has_rows_of_every_iteration(small, spoken, tmp_path):
+    pretrained(small(steps=3, iterations=2), spoken[:6], tmp_path / "x")
+    rows = files.read_rows(tmp_path / "x/curve.csv")
+    assert [(row["iteration"], row["step"]) for row in rows] == [(i, s) for i in "12" for s in "123"]
+    for row in rows:
+        assert all(0 <= float(row[name]) <= 1 for name in ("accuracy", "held_out_accuracy", "most_frequent"))
+        assert float(row["loss"]) > 0 and float(row["held_out_loss"]) > 0
+
+
+@pytest.fixture(autouse=True)
+def _every_step_is_saved(monkeypatch):
+    monkeypatch.setattr(train, "STATE_SECONDS", 0.0)
+    monkeypatch.setattr(train, "STATE_SHARE", float("inf"))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("iteration", "step"), [(1, 2), (1, 4), (2, 1), (2, 3)])
+def test_a_killed_run_goes_on_to_the_same_bytes(small, spoken, tmp_path, monkeypatch, iteration, step):
+    settings = small(iterations=2, seed=3)
+    whole = pretrained(settings, spoken[:6], tmp_path / "whole")
+    plain = state.save
+
+    def save(file, identity, model, optimiser, progress, targets):
+        plain(file, identity, model, optimiser, progress, targets)
+        if (progress.iteration, progress.step) == (iteration, step):
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "save", save)
+        with pytest.raises(Killed):
+            pretrained(settings, spoken[:6], tmp_path / "cut")
+    taken = []
+    plain_step = train._step
+    monkeypatch.setattr(train, "_step", lambda *arguments: taken.append(1) or plain_step(*arguments))
+    assert pretrained(settings, spoken[:6], tmp_path / "cut") == whole
+    assert len(taken) == 2 * 4 - (4 * (iteration - 1) + step)
+
+
+def test_a_state_of_another_training_is_not_resumed(small, spoken, tmp_path, monkeypatch):
+    settings = small(steps=2)
+    wanted = pretrained(settings, spoken[:6], tmp_path / "wanted", ["mine"])
+    file = tmp_path / "x.state"
+    for left in (b"not a state", None):
+        if left is None:
+            with monkeypatch.context() as patch:
+                patch.setattr(train, "_row", lambda *_: 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    run.pretrain("x", small(steps=40), spoken[:6], CPU, file, ["other"], tmp_path / "x")
+            assert file.is_file()
+        else:
+            file.write_bytes(left)
+        assert pretrained(settings, spoken[:6], tmp_path / "x", ["mine"]) == wanted
+
+
+def test_a_short_run_learns(small, crowd, tmp_path):
+    """What is masked on voices that it has not heard is predicted far better than by the most frequent cluster."""
+    settings = small(steps=250, batch_size=8, learning_rate=0.006, clusters=30)
+    pretrained(settings, crowd, tmp_path / "x")
+    last = files.read_rows(tmp_path / "x/curve.csv")[-1]
+    assert float(last["held_out_accuracy"]) > 1.7 * float(last["most_frequent"])
+    assert float(last["held_out_loss"]) < np.log(settings.clusters) - 1
