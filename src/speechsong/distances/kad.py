@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import rankdata
 
 from speechsong.distances.jackknife import jackknife
 from speechsong.embeddings import features
@@ -184,6 +183,12 @@ def of_clips(kernel: np.ndarray, in_a: np.ndarray, speaker: np.ndarray) -> tuple
             inside = (total / np.where(pairs_left > 0, pairs_left, np.nan))[speaker]
         found.append(np.diag(kernel) - 2 * to_set + inside)
     return np.where(in_a, found[1], found[0]), np.where(in_a, found[0], found[1])
+
+
+def _share_up_to(values: np.ndarray) -> np.ndarray:
+    """Give for each value the share of all that are not greater; NaN stays."""
+    ranks = np.searchsorted(np.sort(values), values, side="right")
+    return np.where(np.isnan(values), np.nan, ranks) / len(values)
 
 
 def _blocks(rows: int, width: int) -> list[int]:
@@ -371,7 +376,7 @@ def run(
             if emotion != "all":
                 across, within = of_clips(kernel, in_a[chosen], speaker[chosen])
                 for domain, side in ((domain_a, in_a[chosen]), (domain_b, ~in_a[chosen])):
-                    shares = 100 * rankdata(across[side], "max", nan_policy="omit") / side.sum()
+                    shares = 100 * _share_up_to(across[side])
                     single += [
                         {"layer": layer, "emotion": emotion, "domain": domain}
                         | {"clip_id": name, "speaker": spoken[domain][name]}

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from speechsong.distances.jackknife import jackknife
 
@@ -88,7 +87,7 @@ def draw_blocks(left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> di
 
 def widening(blocks: int) -> float:
     """Give the factor by which samples are widened for few blocks, as in `resample`."""
-    return float(student.ppf((1 + CONFIDENCE) / 2, max(blocks - 1, 1)) / norm.ppf((1 + CONFIDENCE) / 2))
+    return float(stdtrit(max(blocks - 1, 1), (1 + CONFIDENCE) / 2) / ndtri((1 + CONFIDENCE) / 2))
 
 
 def resample_mean(fads: pd.DataFrame, left_out: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -246,7 +245,7 @@ def _draw(values: np.ndarray, sides: list[_Side], draws: int, seed: int) -> np.n
     corrected, _ = _estimates(values, sides)
     result = np.tile(corrected, (draws, 1, 1))
     # sums of draws are nearly normal, but with few blocks their spread is itself uncertain
-    wider = student.ppf((1 + CONFIDENCE) / 2, _freedom(sides)) / norm.ppf((1 + CONFIDENCE) / 2)
+    wider = stdtrit(_freedom(sides), (1 + CONFIDENCE) / 2) / ndtri((1 + CONFIDENCE) / 2)
     multinomials = _multinomials([len(side.sizes) for side in sides], draws, seed)
     for side, drawn in zip(sides, multinomials, strict=True):
         used = side.sizes > 0
@@ -290,7 +289,7 @@ def _corrected_left_out(values: np.ndarray, sides: list[_Side]) -> np.ndarray:
 def _numbers(values: np.ndarray, sides: list[_Side]) -> dict[str, np.ndarray]:
     """Columns of `estimates`, each (L, E), for statistics (L, E)."""
     corrected, errors = _estimates(values, sides)
-    margin = errors * student.ppf((1 + CONFIDENCE) / 2, _freedom(sides))
+    margin = errors * stdtrit(_freedom(sides), (1 + CONFIDENCE) / 2)
     return {
         "fad": values,
         "fad_corrected": corrected,

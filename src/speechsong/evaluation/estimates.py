@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from speechsong.evaluation import intervals
 from speechsong.evaluation.scores import accuracy, count
@@ -144,9 +143,14 @@ def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     ndarray (draws,), float64
         NaN where a value of a row is NaN, or a row is all equal.
     """
-    a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (rankdata(a, axis=1), rankdata(b, axis=1)))
+    a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (_ranks(a), _ranks(b)))
     size = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), size, out=np.full(len(a), np.nan), where=size > 0)
+
+
+def _ranks(rows: np.ndarray) -> np.ndarray:
+    """Rank each row from 1; equal values share their mean rank, and NaN stays."""
+    return pd.DataFrame(rows).rank(axis=1).to_numpy()
 
 
 def concordance(values: np.ndarray) -> np.ndarray:
@@ -163,7 +167,7 @@ def concordance(values: np.ndarray) -> np.ndarray:
         1 if all orders are the same; 1 / judges is the mean of random orders. NaN where a value is NaN.
     """
     judges, things = values.shape[-2:]
-    sums = rankdata(values, axis=-1).sum(axis=-2)
+    sums = _ranks(values.reshape(-1, things)).reshape(values.shape).sum(axis=-2)
     w = 12 * ((sums - judges * (things + 1) / 2) ** 2).sum(axis=-1) / (judges**2 * (things**3 - things))
     return np.where(np.isnan(values).any(axis=(-2, -1)), np.nan, w)
 

@@ -27,8 +27,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.special import stdtrit
-from scipy.stats import binomtest, norm
+from scipy.special import bdtr, ndtr, ndtri, stdtrit
 
 DRAWS = 10_000
 
@@ -79,7 +78,7 @@ def interval(drawn: np.ndarray, speakers: int, tail: float = 0.025) -> tuple[flo
     drawn = drawn[~np.isnan(drawn)]
     if speakers < 2 or not len(drawn):
         return float("nan"), float("nan")
-    outer = norm.cdf(stdtrit(speakers - 1, tail) * np.sqrt(speakers / (speakers - 1)))
+    outer = ndtr(stdtrit(speakers - 1, tail) * np.sqrt(speakers / (speakers - 1)))
     low, high = np.quantile(drawn, [outer, 1 - outer])
     return float(low), float(high)
 
@@ -115,7 +114,7 @@ def share_interval(share: float, drawn: np.ndarray, speakers: int, clips: int) -
     return wilson(share, n, -stdtrit(speakers - 1, 0.025))
 
 
-def wilson(share: float, n: float, t: float = norm.ppf(0.975)) -> tuple[float, float]:
+def wilson(share: float, n: float, t: float = ndtri(0.975)) -> tuple[float, float]:
     """Find Wilson's interval of a share of n independent trials; t is the quantile that decides its width."""
     centre = (share + t**2 / (2 * n)) / (1 + t**2 / n)
     half = t / (1 + t**2 / n) * np.sqrt(share * (1 - share) / n + t**2 / (4 * n**2))
@@ -166,7 +165,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """
     if only_a + only_b == 0:
         return 1.0
-    return float(binomtest(only_a, only_a + only_b).pvalue)
+    return float(min(1.0, 2 * bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def paired_interval(only_a: int, only_b: int, clips: int) -> tuple[float, float]:
@@ -187,7 +186,7 @@ def paired_interval(only_a: int, only_b: int, clips: int) -> tuple[float, float]
         Between -1 and 1.
     """
     a, b = (only_a + 1) / (clips + 2), (only_b + 1) / (clips + 2)
-    half = norm.ppf(0.975) * np.sqrt((a + b - (a - b) ** 2) / (clips + 2))
+    half = ndtri(0.975) * np.sqrt((a + b - (a - b) ** 2) / (clips + 2))
     return float(max(-1.0, a - b - half)), float(min(1.0, a - b + half))
 
 

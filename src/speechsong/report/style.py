@@ -99,13 +99,16 @@ def save(figure: Figure, paths: list[str], notice: str) -> None:
     notice
         A line below the figure; "" for none.
     """
+    figure.draw_without_rendering()
+    # laid out once, not once more for each file
+    figure.set_layout_engine("none")
     if notice:
-        figure.canvas.draw()
         below = min([legend.get_window_extent().y0 for legend in figure.legends], default=0)
         place = figure.transFigure.inverted().transform((0, below))[1]
         figure.text(0.5, place, notice, ha="center", va="top", fontsize=6, color=NOTICE, parse_math=False)
+    around = figure.get_tightbbox().padded(0.03)
     for path in paths:
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(Path(path).suffix)
         with files.atomic(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.03, metadata=metadata)
+            figure.savefig(temporary, bbox_inches=around, metadata=metadata)
     plt.close(figure)
