@@ -1,4 +1,5 @@
-# Two-stage adaptation: one job per stage. All stages two that start from a domain share its stage one.
+# Two-stage adaptation: one job per stage of peft; the stages of baseline and ws take seconds, and share a job. All stages
+# two that start from a domain share its stage one.
 
 ADAPTED = [model for model in MODELS if targets.approaches(config, model)]
 # those whose layers get learnt weights
@@ -7,30 +8,35 @@ WEIGHTED = [model for model in ADAPTED if targets.approaches(config, model) != [
 
 rule adapt_pooled:
     input:
-        unpack(stage(targets.stage_files)),
-        unpack(stage(targets.stage_embeddings)),
+        unpack(stage(targets.pooled_files)),
     output:
-        checkpoint="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.safetensors",
-        description="<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.json",
-        table="<results>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.csv",
-        predictions="<results>/predictions/{model}/{approach}/{protocol}-{seed}/{direction}.csv",
+        checkpoint=every_direction(
+            "<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.safetensors"
+        ),
+        description=every_direction(
+            "<results>/checkpoints/{model}/{approach}/{protocol}-{seed}/{direction}.json"
+        ),
+        table=every_direction("<results>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.csv"),
+        predictions=every_direction(
+            "<results>/predictions/{model}/{approach}/{protocol}-{seed}/{direction}.csv"
+        ),
     log:
-        "<logs>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.log",
+        "<logs>/adapt/{model}/{approach}/{protocol}-{seed}.log",
     benchmark:
-        "<benchmarks>/adapt/{model}/{approach}/{protocol}-{seed}/{direction}.tsv"
+        "<benchmarks>/adapt/{model}/{approach}/{protocol}-{seed}.tsv"
     wildcard_constraints:
         approach="baseline|ws",
     conda:
         "../envs/speechsong.yaml"
     resources:
         mem_mb=growing(1000),
-        runtime=growing(30),
+        runtime=growing(60),
     params:
-        stage=stage(targets.stage_params),
-        state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}/{{direction}}.safetensors",
+        stages=stage(targets.pooled_params),
+        state=f"{RESULTS}/state/{{model}}/{{approach}}/{{protocol}}-{{seed}}",
         code=code("adapt_pooled"),
     message:
-        "Adapt {wildcards.model}, {wildcards.approach}, {wildcards.protocol}-{wildcards.seed}: {wildcards.direction}"
+        "Adapt {wildcards.model}, {wildcards.approach}, {wildcards.protocol}-{wildcards.seed}"
     script:
         "../workflow/scripts/adapt_pooled.py"
 

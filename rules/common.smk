@@ -147,6 +147,11 @@ def stage(ask):
     return answer
 
 
+def every_direction(path):
+    """The files of all stages of a (model, approach, protocol, seed), stages two after those that they start from."""
+    return expand(path, direction=DIRECTIONS, allow_missing=True)
+
+
 def clips_to_split(wildcards):
     """The indexes of clips, for probes and adaptation: they need two emotions to tell apart."""
     if len(EMOTIONS) < 2:

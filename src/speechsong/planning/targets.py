@@ -173,13 +173,30 @@ def stage_files(config: dict, model: str, approach: str, protocol: str, seed: st
     return files
 
 
-def stage_embeddings(
-    config: dict, model: str, approach: str, protocol: str, seed: str, direction: str
-) -> dict[str, list[str]]:
-    """List the embeddings that baseline and ws learn from and are tested on, by domain (`from_domains`)."""
-    stage = stage_params(config, model, approach, protocol, seed, direction)
-    deep = [f"{layer:02d}" for layer in stage["layers"]]
-    return from_domains({domain: embeddings(config, model, domain, deep) for domain in stage["tested"]})
+def pooled_params(config: dict, model: str, approach: str, protocol: str, seed: str) -> dict[str, dict]:
+    """List `stage_params` of all directions of baseline or ws by their names, each after the stage it starts from.
+
+    Raises
+    ------
+    UserError
+        As `stage_params`.
+    """
+    names = directions(config["domains"])
+    return {name: stage_params(config, model, approach, protocol, seed, name) for name in names}
+
+
+def pooled_files(config: dict, model: str, approach: str, protocol: str, seed: str) -> dict[str, str | list[str]]:
+    """Name the split and, by domain (`from_domains`), the embeddings that baseline and ws learn from.
+
+    Raises
+    ------
+    UserError
+        As `stage_params`.
+    """
+    first = next(iter(pooled_params(config, model, approach, protocol, seed).values()))
+    deep = [f"{layer:02d}" for layer in first["layers"]]
+    by_domain = {domain: embeddings(config, model, domain, deep) for domain in config["domains"]}
+    return {"split": f"<results>/splits/{protocol}-{seed}.csv"} | from_domains(by_domain)
 
 
 def predictions(config: dict, model: str, task: str) -> list[str]:

@@ -99,7 +99,7 @@ def test_chosen_layers_are_sorted_and_log_mel_has_its_one(config):
     assert ask(config, model="logmel", approach="baseline")["layers"] == [0]
 
 
-@pytest.mark.parametrize("function", [targets.stage_params, targets.stage_files, targets.stage_embeddings])
+@pytest.mark.parametrize("function", [targets.stage_params, targets.stage_files])
 def test_log_mel_takes_no_other_approach(config, function):
     with pytest.raises(UserError, match="`logmel` is log-mel spectra, which have only the approach baseline"):
         ask(config, function, model="logmel", approach="ws")
@@ -121,28 +121,28 @@ def test_joint_training_starts_from_nothing_and_is_tested_on_both(config):
     assert (joint["source"], joint["target"], joint["tested"]) == ("speech+music", None, ["speech", "music"])
     assert joint["training"] == ask(config, direction="speech")["training"]
     assert ask(config, targets.stage_files, direction="speech+music") == {"split": "<results>/splits/random-2.csv"}
-    inputs = ask(config, targets.stage_embeddings, approach="ws", direction="speech+music")
-    assert list(inputs) == ["from_speech", "from_music"]
 
 
-def test_embeddings_of_a_stage_are_those_of_its_domains_and_layers(config):
+def test_stages_without_peft_share_the_embeddings_of_their_layers(config):
     config["adapt"]["layers"] = [4, 5]
     config["emotions"] = ["calm", "sad"]
-    paths = ask(config, targets.stage_embeddings, approach="ws")
-    assert paths == {
-        role: [
+    asked = ("mert", "ws", "random", "2")
+    assert targets.pooled_files(config, *asked) == {"split": "<results>/splits/random-2.csv"} | {
+        f"from_{domain}": [
             f"<results>/embeddings/mert/{domain}/layer{layer}/{emotion}.h5"
             for layer in ("04", "05")
             for emotion in ("calm", "sad")
         ]
-        for role, domain in (("from_music", "music"), ("from_speech", "speech"))
+        for domain in ("speech", "music")
     }
-    # stage one is tested on the other domain too, the control is not
-    assert list(ask(config, targets.stage_embeddings, approach="ws", direction="music")) == [
-        "from_music",
-        "from_speech",
-    ]
-    assert list(ask(config, targets.stage_embeddings, approach="ws", direction="music-music")) == ["from_music"]
+    stages = targets.pooled_params(config, *asked)
+    assert stages == {name: targets.stage_params(config, *asked, name) for name in targets.directions(["speech", "music"])}
+    # a stage two comes after the stage that it starts from
+    names = list(stages)
+    assert all(names.index(stage["source"]) < names.index(name) for name, stage in stages.items() if stage["target"])
+    for function in (targets.pooled_files, targets.pooled_params):
+        with pytest.raises(UserError, match="`logmel` is log-mel spectra, which have only the approach baseline"):
+            function(config, "logmel", "ws", "random", "2")
 
 
 def test_predictions_are_those_of_every_layer_or_of_every_stage(config):
