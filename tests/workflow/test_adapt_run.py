@@ -19,24 +19,23 @@ APPROACHES = ("baseline", "ws", "peft")
 pytestmark = pytest.mark.slow
 
 
-def test_every_model_approach_and_direction_is_in_the_table(demo):
+def test_every_approach_and_direction_is_in_the_table(demo):
     results = demo.folder / "results/demo"
-    for model in ("hubert", "mert"):
-        table = pd.read_csv(results / f"adapt/{model}.csv", keep_default_na=False)
-        assert list(table.columns) == [
-            *("model", "approach", "protocol", "seed", "source", "target", "stage", "test_domain", "accuracy", "uar"),
-            *("best_epoch", "seconds", "trainable_parameters", *(f"parameters_{part}" for part in PARTS)),
-        ]
-        rows = set(table[["approach", "source", "target", "test_domain"]].itertuples(index=False, name=None))
-        assert rows == {
-            (approach, source, *rest)
-            for approach in APPROACHES
-            for source, other in (("speech", "music"), ("music", "speech"))
-            for rest in (("", source), ("", other), (other, other), (other, source), (source, source))
-        } | {(approach, "speech+music", "", tested) for approach in APPROACHES for tested in ("speech", "music")}
-        assert len(table) == len(rows)
-        assert (table["accuracy"].between(0, 1) & table["uar"].between(0, 1)).all()
-        assert (table[table["approach"] == "peft"][[f"parameters_{part}" for part in PARTS]] > 0).all(axis=None)
+    table = pd.read_csv(results / "adapt/mert.csv", keep_default_na=False)
+    assert list(table.columns) == [
+        *("model", "approach", "protocol", "seed", "source", "target", "stage", "test_domain", "accuracy", "uar"),
+        *("best_epoch", "seconds", "trainable_parameters", *(f"parameters_{part}" for part in PARTS)),
+    ]
+    rows = set(table[["approach", "source", "target", "test_domain"]].itertuples(index=False, name=None))
+    assert rows == {
+        (approach, source, *rest)
+        for approach in APPROACHES
+        for source, other in (("speech", "music"), ("music", "speech"))
+        for rest in (("", source), ("", other), (other, other), (other, source), (source, source))
+    } | {(approach, "speech+music", "", tested) for approach in APPROACHES for tested in ("speech", "music")}
+    assert len(table) == len(rows)
+    assert (table["accuracy"].between(0, 1) & table["uar"].between(0, 1)).all()
+    assert (table[table["approach"] == "peft"][[f"parameters_{part}" for part in PARTS]] > 0).all(axis=None)
 
 
 def test_accuracy_is_what_the_predictions_say(demo):
@@ -50,7 +49,7 @@ def test_accuracy_is_what_the_predictions_say(demo):
 
 
 def test_a_checkpoint_can_be_used(demo):
-    checkpoint = "results/demo/checkpoints/hubert/peft/random-0/speech-music.safetensors"
+    checkpoint = "results/demo/checkpoints/mert/peft/random-0/speech-music.safetensors"
     recording = next((demo.folder / "data/demo/voices").rglob("*.wav"))
     done = subprocess.run(
         [sys.executable, "-m", "speechsong.cli", "predict", checkpoint, str(recording)],
@@ -71,7 +70,7 @@ def test_another_seed_or_setting_redoes_its_own_stages_only(demo):
         text = plan.stdout + plan.stderr
         assert plan.returncode == 0, text
         if jobs is None:
-            assert text.count("random-7: speech-music") == text.count("random-7: speech+music") == 6
+            assert text.count("random-7: speech-music") == text.count("random-7: speech+music") == 1
             assert "random-0: speech" not in text
         else:
             assert {rule for rule in ("adapt_peft", "adapt_pooled", "extract_w2v2") if rule in text} == jobs
@@ -82,7 +81,7 @@ def test_one_part_of_peft_adds_stages_and_redoes_none(demo):
     plan = demo.snakemake("-n", "adapt", config=config)
     text = plan.stdout + plan.stderr
     assert plan.returncode == 0, text
-    assert re.search(r"^adapt_peft +28$", text, re.M)  # 2 encoders, 2 parts, 7 directions
+    assert re.search(r"^adapt_peft +14$", text, re.M)  # 2 parts, 7 directions
     assert "Adapt mert, peft," not in text and "adapt_pooled" not in text
     results, place = demo.folder / "results/demo", "mert/peft-lora/random-0/speech+music"
     try:
@@ -99,8 +98,8 @@ def test_one_part_of_peft_adds_stages_and_redoes_none(demo):
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(demo):
-    config = demo.config | {"models": ["hubert"], "adapt": demo.config["adapt"] | {"epochs": 25}}
-    place = "hubert/peft/random-0/speech"
+    config = demo.config | {"models": ["mert"], "adapt": demo.config["adapt"] | {"epochs": 25}}
+    place = "mert/peft/random-0/speech"
     made = [f"checkpoints/{place}.safetensors", f"checkpoints/{place}.json", f"predictions/{place}.csv"]
     targets = [f"results/demo/{made[0]}"]
     state = demo.folder / f"results/demo/state/{place}.safetensors"

@@ -17,7 +17,7 @@ from speechsong.embeddings.store import read_blocks
 
 ROOT = Path(__file__).parents[2]
 MODELS = ("w2v2", "hubert", "mert")
-ADAPTED = ("hubert", "mert")
+ADAPTED = ("mert",)
 EMOTIONS = ("calm", "happy", "angry")
 FIGURES = (
     *("probe_layers", "probe_emotions-random", "probe_emotions-speaker", "confusion-random", "confusion-speaker"),

@@ -136,7 +136,9 @@ def test_stages_without_peft_share_the_embeddings_of_their_layers(config):
         for domain in ("speech", "music")
     }
     stages = targets.pooled_params(config, *asked)
-    assert stages == {name: targets.stage_params(config, *asked, name) for name in targets.directions(["speech", "music"])}
+    assert stages == {
+        name: targets.stage_params(config, *asked, name) for name in targets.directions(["speech", "music"])
+    }
     # a stage two comes after the stage that it starts from
     names = list(stages)
     assert all(names.index(stage["source"]) < names.index(name) for name, stage in stages.items() if stage["target"])
