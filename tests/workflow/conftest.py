@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -94,13 +95,12 @@ def house():
 
 
 @pytest.fixture(scope="session")
-def thin(new_run, house) -> Run:
+def thin(new_run, house, tmp_path_factory) -> Run:
     """A finished run of two encoders and two emotions, in a copy of the repository.
 
     w2v2 lies where an encoder from the hub does.
     """
-    folder = house(new_run("thin").folder)
-    here = Run(folder, folder)
+    here = Run(place := new_run("thin").folder, place)
     config = yaml.safe_load((ROOT / "demo.yaml").read_text())
     here.config = config | {
         "emotions": ["calm", "happy"],
@@ -109,10 +109,21 @@ def thin(new_run, house) -> Run:
         "split": {"protocols": ["random"], "seeds": [0, 1]},
         "adapt": config["adapt"] | {"approaches": ["baseline"], "models": None},
     }
-    write_encoder(folder / "data/encoders/acme--voices/one", "wav2vec2")
-    done = here.snakemake("all", config=here.config)
-    assert done.returncode == 0, done.stdout + done.stderr
-    here.output = done.stdout + done.stderr
+    # the first process of a run of tests makes it, and all copy it
+    shared = tmp_path_factory.getbasetemp().parent / f"thin-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = Run(shared / "run", shared / "run")
+        if not (shared / "output").exists():
+            shutil.rmtree(made.folder, ignore_errors=True)
+            house(made.folder)
+            write_encoder(made.folder / "data/encoders/acme--voices/one", "wav2vec2")
+            done = made.snakemake("all", config=here.config)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (shared / "output").write_text(done.stdout + done.stderr)
+    shutil.copytree(made.folder, place, dirs_exist_ok=True)
+    here.output = (shared / "output").read_text()
     return here
 
 
