@@ -155,6 +155,7 @@ rule summarise:
         },
         shown=SHOWN,
         approaches=targets.all_approaches(config),
+        pretrained=any(model in PRETRAINED for model in MODELS),
         notice=config["notice"],
         # a function, because Snakemake would take braces in a string for wildcards
         template=lambda wildcards: (PAGES / "summary.html.j2").read_text(encoding="utf-8"),

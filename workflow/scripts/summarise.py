@@ -6,5 +6,5 @@ with reporting(snakemake.log[0]):
     facts = page.corpora_facts(dict(zip(params.domains, inputs.clips, strict=True)))
     entries = [page.Entry(**entry) for entry in params.shown]
     texts = params.notice, params.template, params.style
-    cited = works.works(inputs.corpora, inputs.encoders, params.approaches)
+    cited = works.works(inputs.corpora, inputs.encoders, params.approaches, params.pretrained)
     page.write(snakemake.output[0], params.title, facts | params.facts, entries, *texts, cited)

@@ -95,7 +95,7 @@ _ADAPTERS = [
 ]
 
 
-def works(corpora: list[str], encoders: list[str], approaches: list[str]) -> list[Work]:
+def works(corpora: list[str], encoders: list[str], approaches: list[str], pretrained: bool = False) -> list[Work]:
     """List the works to cite, each once. Corpora and encoders that are not known have none.
 
     Parameters
@@ -106,12 +106,15 @@ def works(corpora: list[str], encoders: list[str], approaches: list[str]) -> lis
         The CSVs `encoders/{model}.csv` of a run, which name the families.
     approaches
         The approaches of adaptation.
+    pretrained
+        Whether the run pre-trained an encoder: in all layouts by HuBERT's recipe.
     """
     named = [row["corpus"] for path in corpora for row in read_rows(path)]
     families = [row["family"] for path in encoders for row in read_rows(path)]
     found = [_PAPER]
     found += [_CORPORA[name] for name in named if name in _CORPORA]
     found += [_ENCODERS[family] for family in families if family in _ENCODERS]
+    found += [_ENCODERS["hubert"]] if pretrained else []
     found += _DISTANCES
     found += [work for users, work in _ADAPTERS if set(users) & set(approaches)]
     return list(dict.fromkeys(found))

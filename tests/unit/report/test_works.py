@@ -48,6 +48,12 @@ def test_only_what_was_used_is_cited(used):
     assert len(used([""], [], ["peft-gate"])) == 3
 
 
+def test_who_pre_trains_cites_the_recipe(tmp_path):
+    assert works([], [], []) == works([], [], [], pretrained=False)
+    (recipe,) = set(works([], [], [], pretrained=True)) - set(works([], [], []))
+    assert "masked prediction of hidden units" in recipe.text
+
+
 def test_every_family_has_a_work_and_no_work_is_there_twice(used):
     for family in FAMILIES:
         assert len(used([""], [family], [])) == 4, family
