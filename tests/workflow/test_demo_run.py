@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,6 +167,17 @@ def test_the_docs_find_the_recordings_that_are_far(demo):
     done = subprocess.run([sys.executable, "-c", example], cwd=demo.folder, capture_output=True, text=True)
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 12
+
+
+def test_the_readme_shows_what_the_demo_draws(demo):
+    shown, drawn = (
+        plt.imread(path)
+        for path in (ROOT / "docs/demo-layers.png", demo.folder / "results/demo/figures/paper_layers.png")
+    )
+    # another machine may round otherwise, and have another font
+    assert np.abs(np.subtract(shown.shape, drawn.shape)).max() < 20
+    height, width, _ = np.minimum(shown.shape, drawn.shape)
+    assert np.abs(shown[:height, :width] - drawn[:height, :width]).mean() < 0.03
 
 
 # --- what is true by construction comes out: see docs/demo.md

@@ -86,7 +86,12 @@ def paper_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
             _line(axis, panel, domain, style.of_model(i))
         axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
         axis.set_title(model)
-    return _finish(figure, axes, "Accuracy (%)", (0, 100))
+    _finish(figure, axes, "Accuracy (%)", (0, 100))
+    for axis, model in zip(axes[0], models, strict=True):
+        if accuracy.loc[accuracy["model"] == model, "layer"].nunique() == 1:
+            axis.set_xticks([], [])
+            axis.set_xlabel("no layers")
+    return figure
 
 
 def paper_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -557,7 +562,9 @@ def _dots(
             for k, (name, (label, colour, marker, face)) in enumerate(marks.items()):
                 y = place + 0.22 * (k - (len(marks) - 1) / 2)
                 axis.hlines(y, rows[f"{name}_low"], rows[f"{name}_high"], color=colour, lw=0.9)
-                axis.plot(rows[name], y, marker, color=colour, mfc=face, label=label, ls="", ms=3.2, mew=0.8)
+                dots = axis.plot(rows[name], y, marker, color=colour, mfc=face, label=label, ls="", ms=3.2, mew=0.8)
+                # whole at 0 and 100 too
+                dots[0].set(clip_on=False, zorder=3)
             axis.axvline(chance, color="black", lw=0.7, ls=":")
             axis.set_yticks(range(len(labels)), labels)
             axis.set_title(f"{domain}{title}")
