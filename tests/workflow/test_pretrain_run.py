@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from speechsong.files import read_rows
 
@@ -73,6 +78,37 @@ def test_an_encoder_is_pretrained_and_used_like_any_other(run):
     whole = run.snakemake(target, "--force", config=config(400))
     assert whole.returncode == 0, whole.stderr
     assert made(run.folder) == first
+
+
+@pytest.mark.slow
+def test_the_embedded_encoders_can_be_made_again(tmp_path, house):
+    """In a short run: a smaller encoder, fewer steps and fewer voices."""
+    place = house(tmp_path)
+    file = place / "src/speechsong/demo/voices.py"
+    file.write_text(file.read_text().replace("OTHER_ACTORS = range(11, 51)", "OTHER_ACTORS = range(11, 17)"))
+    shorter = yaml.safe_load((place / "workflow/pretrain.yaml").read_text())
+    shorter["models"] = ["mert-song"]
+    shorter["encoders"]["mert-song"]["pretrain"] |= {"width": 64, "blocks": 1, "steps": 250, "clusters": 20}
+    shorter["encoders"]["mert-song"]["layers"] = 1
+    (place / "workflow/pretrain.yaml").write_text(yaml.safe_dump(shorter))
+    folder = place / "src/speechsong/demo/pretrained/mert-song"
+    shutil.rmtree(folder)
+    done = subprocess.run(
+        [sys.executable, "workflow/pretrain_encoders.py", "2"],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(place / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("mert-song: ")
+    last = read_rows(folder / "curve.csv")[-1]
+    assert float(last["held_out_accuracy"]) > 2 * float(last["most_frequent"])
+    assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.float16}
+    card = (folder / "README.md").read_text()
+    assert f"{100 * float(last['held_out_accuracy']):.1f} % for held-out speakers" in card
+    assert "250 steps of 16 crops of 1 s" in card
+    assert str(place) not in card
 
 
 def test_mistakes_are_one_line_before_anything_runs(run):
