@@ -53,10 +53,12 @@ BENCHMARKS := extraction probes distances adaptation batches evaluation scale le
 
 bench: .venv/installed
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done
+	$(BIN)/python bench/table.py
 
 # runs every benchmark to its end on very little data, without judging the results
 bench-quick: .venv/installed
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py --quick || exit 1; done
+	$(BIN)/python bench/table.py --quick
 
 clean:
 	rm -rf .venv .snakemake results/demo data/demo build

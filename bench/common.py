@@ -18,6 +18,7 @@ from speechsong import files
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results" / "bench"
+QUICK = RESULTS / "quick"
 # all of RAVDESS at 24 kHz, on machines where it lies beside the repository
 SHARED = ROOT.parent / "shared" / "data" / "ravdess-24k"
 WHISPER = ROOT.parent / "shared" / "models" / "whisper-tiny-en"
@@ -25,9 +26,7 @@ WHISPER = ROOT.parent / "shared" / "models" / "whisper-tiny-en"
 
 def parse(parser: argparse.ArgumentParser, **quick: object) -> argparse.Namespace:
     """Parse the options of a benchmark, and `--quick`, which sets the options in `quick` and judges nothing."""
-    parser.add_argument(
-        "--quick", action="store_true", help="run every step once, on little data; judges and writes nothing"
-    )
+    parser.add_argument("--quick", action="store_true", help="run every step once, on little data; judges nothing")
     options = parser.parse_args()
     if options.quick:
         vars(options).update(quick)
@@ -120,17 +119,15 @@ class Report:
         print(f"  {text}", flush=True)
 
     def write(self) -> None:
-        """Print the facts; write everything to results/bench/NAME.json, except with `--quick`."""
+        """Print the facts; write everything to results/bench/NAME.json, with `--quick` to results/bench/quick."""
         print("facts: " + ", ".join(f"{key} {value}" for key, value in self.facts.items()))
-        if self.quick:
-            return
         content = {
             "figures": self.figures,
             "seconds": self.seconds,
             "facts": self.facts,
             "machine": machine(),
         }
-        with files.atomic(RESULTS / f"{self.name}.json") as path:
+        with files.atomic((QUICK if self.quick else RESULTS) / f"{self.name}.json") as path:
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
