@@ -16,11 +16,12 @@ def main() -> None:
     rows = []
     for path in sorted((QUICK if quick else RESULTS).glob("*.json")):
         for figure in json.loads(path.read_text(encoding="utf-8"))["figures"]:
+            value = figure["value"]
             rows.append(
                 {
                     "benchmark": path.stem,
                     "figure": f"{figure['name']}, {figure['kind']}",
-                    "value": f"{figure['value']:.3g}",
+                    "value": str(value) if isinstance(value, int) else f"{value:.3g}",
                     "target": f"{figure['sense']} {figure['target']:g}",
                     "result": "not judged" if quick else "met" if figure["met"] else "MISSED",
                 }
