@@ -70,13 +70,43 @@ class Groups:
             NaN if a set has fewer than two speakers.
         """
         a, b = a.astype(float), b.astype(float)
-        pairs = np.outer(self.count, self.count) * (self.speaker[:, None] != self.speaker)
+        pairs = self._pairs()
 
         def mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
             return ((one @ self.kernel_sums) * other).sum(axis=-1) / ((one @ pairs) * other).sum(axis=-1)
 
         with np.errstate(invalid="ignore"):
             return mean(a, a) + mean(b, b) - 2 * mean(a, b)
+
+    def kad_from_rest(self, a: np.ndarray) -> np.ndarray:
+        """Compute KADs as `kad(a, ~a)` does, with one product in place of six.
+
+        Parameters
+        ----------
+        a : ndarray (m, G), bool
+            Which groups are in the first set; all others are in the second.
+
+        Returns
+        -------
+        ndarray (m,), float64
+            NaN if a set has fewer than two speakers.
+        """
+        a = a.astype(float)
+        matrices = np.stack([self.kernel_sums, self._pairs()])
+        products = (a @ np.hstack(list(matrices))).reshape(len(a), 2, -1)
+        # sums of the kernel, and numbers of pairs: within the first set, between the sets, within the second
+        within = np.einsum("mkg,mg->km", products, a)
+        across = products.sum(axis=2).T - within
+        rest = matrices.sum(axis=(1, 2))[:, None] - within - 2 * across
+
+        def mean(sums: np.ndarray) -> np.ndarray:
+            return np.divide(sums[0], sums[1], out=np.full(len(a), np.nan), where=sums[1] > 0)
+
+        return mean(within) + mean(rest) - 2 * mean(across)
+
+    def _pairs(self) -> np.ndarray:
+        """Numbers of pairs with one clip from each group (G, G); 0 for two groups of the same speaker."""
+        return np.outer(self.count, self.count) * (self.speaker[:, None] != self.speaker)
 
 
 def squared_distances(clips: np.ndarray) -> np.ndarray:
@@ -227,7 +257,7 @@ def permutation(groups: Groups, *, paired: bool, draws: int = EXCHANGES, seed: i
         else:
             exchanged = rng.permuted(np.tile(groups.in_a, (rows, 1)), axis=1)
         # rounding must not make an exchange that keeps or swaps the two sets count as less
-        less += int(np.sum(groups.kad(exchanged, ~exchanged) < observed - 1e-12))
+        less += int(np.sum(groups.kad_from_rest(exchanged) < observed - 1e-12))
     return float((1 + draws - less) / (1 + draws))
 
 

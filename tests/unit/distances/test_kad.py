@@ -80,6 +80,14 @@ def test_the_double_sum_whoever_speaks(of_x, of_y, seed):
     assert groups.count[groups.in_a].sum() == len(x)
 
 
+@settings(max_examples=40, deadline=None)
+@given(*ANYBODY)
+def test_one_product_gives_what_six_give(of_x, of_y, seed):
+    groups, _ = made(*clips(seed, of_x, of_y), of_x, of_y)
+    chosen = np.random.default_rng(seed).integers(2, size=(20, len(groups.count))).astype(bool)
+    np.testing.assert_allclose(groups.kad_from_rest(chosen), groups.kad(chosen, ~chosen), rtol=0, atol=1e-12)
+
+
 def test_swapped_domains_are_as_far():
     x, y = clips(0, OF_X, OF_Y)
     (forth, one), (back, other) = made(x, y, OF_X, OF_Y), made(y, x, OF_Y, OF_X)
