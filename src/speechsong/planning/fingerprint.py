@@ -6,6 +6,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -59,25 +60,47 @@ def _name(path: Path) -> str:
 # one entry for each state of each file: a bounded cache that is smaller than the package would never be hit
 @cache
 def _read(path: Path, _changed: int) -> tuple[str, tuple[Path, ...]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    if path == PACKAGE / "__init__.py":
-        # its functions are for users, and no script calls them; but every script reads the file
-        tree.body = [node for node in tree.body if isinstance(node, ast.Assign)]
+    # the package's own functions are for users, and no script calls them; but every script reads the file
+    digest, imports = _parse(path.read_text(encoding="utf-8"), path == PACKAGE / "__init__.py")
     imported: set[Path] = set()
+    for statement in imports:
+        if statement.level:
+            raise ImportError(f"{path}, line {statement.line}: write the import from {PACKAGE.name} in full")
+        if not _is_ours(statement.module):
+            continue
+        for name in statement.names:
+            inner = f"{statement.module}.{name}" if name else statement.module
+            imported |= _files(inner) or _files_with(statement.module, name) or _lost(path, statement)
+    return digest, tuple(sorted(imported))
+
+
+class _Import(NamedTuple):
+    """`import module`, with one empty name, or `from module import names`."""
+
+    module: str
+    names: tuple[str, ...]
+    level: int
+    line: int
+    source: str
+
+
+# by text: copies of a file are parsed once
+@cache
+def _parse(text: str, only_assignments: bool) -> tuple[str, tuple[_Import, ...]]:
+    """Return the digest of a module's syntax tree without docstrings, and its imports."""
+    tree = ast.parse(text)
+    if only_assignments:
+        tree.body = [node for node in tree.body if isinstance(node, ast.Assign)]
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ImportError(f"{path}, line {node.lineno}: write the import from {PACKAGE.name} in full")
-            module = node.module or ""
-            for alias in node.names if _is_ours(module) else ():
-                imported |= _files(f"{module}.{alias.name}") or _files_with(module, alias.name) or _lost(path, node)
+            names = tuple(alias.name for alias in node.names)
+            found.append(_Import(node.module or "", names, node.level, node.lineno, ast.unparse(node)))
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if _is_ours(alias.name):
-                    imported |= _files(alias.name) or _lost(path, node)
+            found += [_Import(alias.name, ("",), 0, node.lineno, ast.unparse(node)) for alias in node.names]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _strip_docstring(node)
-    return hashlib.sha256(_text(tree).encode()).hexdigest(), tuple(sorted(imported))
+    return hashlib.sha256(_text(tree).encode()).hexdigest(), tuple(found)
 
 
 def _is_ours(module: str) -> bool:
@@ -103,22 +126,19 @@ def _files(module: str) -> set[Path]:
 def _files_with(module: str, name: str) -> set[Path]:
     """Return the files of a module if it defines a name; otherwise none, so that a missing submodule is noticed."""
     files = _files(module)
-    if not files:
-        return set()
-    own = _own(module)
-    return files if name in _bound(own, own.stat().st_mtime_ns) else set()
+    return files if files and name in _bound(_own(module).read_text(encoding="utf-8")) else set()
 
 
 @cache
-def _bound(path: Path, _changed: int) -> set[str]:
+def _bound(text: str) -> set[str]:
     """Name what a module defines, and what it uses."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(text)
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return bound | {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
-def _lost(path: Path, node: ast.stmt) -> set[Path]:
-    raise ImportError(f"{path}, line {node.lineno}: `{ast.unparse(node)}` leads to no file of {PACKAGE.name}")
+def _lost(path: Path, statement: _Import) -> set[Path]:
+    raise ImportError(f"{path}, line {statement.line}: `{statement.source}` leads to no file of {PACKAGE.name}")
 
 
 def _text(part: object) -> str:
