@@ -343,11 +343,13 @@ def test_an_import_that_leads_to_no_file_is_an_error(house, place, line):
 
 
 IMPORT_ALL = """
-import ast, json, sys
+import ast, functools, json, sys
 
-def run_imports(path):
+@functools.cache
+def imports(path):
     with open(path, encoding="utf-8") as stream:
-        nodes = ast.walk(ast.parse(stream.read()))
+        nodes = list(ast.walk(ast.parse(stream.read())))
+    ours = []
     for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -356,7 +358,12 @@ def run_imports(path):
         else:
             continue
         if all(name.split(".")[0] == "speechsong" for name in names):
-            exec(compile(ast.Module([node], []), path, "exec"), {})
+            ours.append(compile(ast.Module([node], []), path, "exec"))
+    return ours
+
+def run_imports(path):
+    for statement in imports(path):
+        exec(statement, {})
 
 def ours():
     return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "speechsong"}
