@@ -30,7 +30,9 @@ def house():
         packed.seek(0)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             with tarfile.open(fileobj=packed) as archive:
-                archive.extractall(f"{temporary}/whole", filter="data")
+                # Python 3.11.3 and earlier have no filters
+                archive.extraction_filter = getattr(tarfile, "data_filter", None)
+                archive.extractall(f"{temporary}/whole")
             os.rename(f"{temporary}/whole", folder)
     return folder
 
