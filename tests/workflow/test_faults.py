@@ -217,8 +217,8 @@ def cut_and_go_on(run, marks: Path, rules: set[str], *targets: str, torn: bool =
             _, source, target = running.job(rule)
             whole = source.read_bytes()
             target.write_bytes(whole[: len(whole) // 2])
-        # the second run refuses, and says how to go on
-        assert run.snakemake("--unlock", config=run.config).returncode == 0
+        # what `snakemake --unlock` does, which another test types
+        shutil.rmtree(run.folder / ".snakemake/locks")
     assert running.process.returncode == 0
     assert {path.name for path in marks.iterdir()} == rules
 
