@@ -171,20 +171,18 @@ OF_THIN = {
     *("synthesise_voices", "make_encoder", "index_clips", "split", "extract_w2v2", "extract_mert"),
     *("probe", "gather_probe", "measure_fad", "gather_fad", "gather_left_out", "rank_fad", "measure_kad"),
     *("adapt_pooled", "gather_adapt", "gather_predictions", "gather_tasks", "evaluate", "compare", "check_claims"),
-    *("tabulate_probe", "tabulate_adapt", "tabulate_paper", "tabulate_kad"),
-    *("plot_probe_layers", "plot_probe_emotions", "plot_confusion", "plot_fad", "plot_adapt", "summarise"),
-    *("plot_probe_emotions_converged", "plot_confusion_converged"),
-    *("plot_paper_layers", "plot_paper_emotions", "plot_paper_fad"),
-    *("measure_transfer", "tabulate_transfer", "plot_transfer", "describe_encoder", "describe_corpus"),
-    *("correlate_transfer", "tabulate_similarity", "plot_similarity", "measure_strata", "tabulate_strata"),
-    *("describe_recordings", "tabulate_speakers", "plot_strata", "map_clips", "plot_clip_map"),
-    *("measure_pairs", "gather_pairs_left_out", "correct_pairs", "count_nearest", "plot_fad_pairs"),
+    *("tabulate_probe", "tabulate_adapt", "tabulate_paper", "tabulate_kad", "plot_fad", "plot_confusion", "summarise"),
+    *("measure_transfer", "tabulate_transfer", "describe_encoder", "describe_corpus"),
+    *("correlate_transfer", "tabulate_similarity", "measure_strata", "tabulate_strata"),
+    *("describe_recordings", "tabulate_speakers", "map_clips"),
+    *("measure_pairs", "gather_pairs_left_out", "correct_pairs", "count_nearest"),
 }
 OF_LOG_MEL_AND_TWO_PROTOCOLS = {"extract_logmel", "tabulate_leakage", "plot_leakage"}
 OF_WS = {"gather_layer_weights", "plot_layer_weights"}
 OF_DOWNLOADS = {"fetch_encoder", "fetch_ravdess"}
-# the figures of rules/report.smk
+# the figures of rules/report.smk: one rule in a loop, of which some are killed
 FIGURES = re.findall(r'^    "([\w-]+)": \(', (ROOT / "rules/report.smk").read_text(), re.M)
+PLOTS = {f"plot_{figure.replace('-', '_')}" for figure in FIGURES}
 # adapt_peft in test_adapt_run and pretrain in test_pretrain_run: a killed run goes on
 ELSEWHERE = {"adapt_peft", "pretrain"}
 
@@ -197,10 +195,11 @@ def test_every_rule_is_killed_in_some_test():
     making = [part.split(":")[0] for part in parts if "output:" in part]
     named = {re.sub(r"^(rule|checkpoint|use rule \w+ as)\b|with$", "", head).strip() for head in making}
     # those of each encoder and each figure have their names from the config and from FIGURES
-    looped = {"extract_w2v2", "extract_mert", *(f"plot_{figure.replace('-', '_')}" for figure in FIGURES)}
+    looped = {"extract_w2v2", "extract_mert", *PLOTS}
     found = named - {""} | looped
     killed = OF_THIN | OF_LOG_MEL_AND_TWO_PROTOCOLS | OF_WS | OF_DOWNLOADS | ELSEWHERE
-    assert found - killed == set(), "rules that no test kills: add them to OF_THIN, or to a run that has them"
+    assert killed & PLOTS >= {"plot_fad", "plot_confusion"}
+    assert found - killed - PLOTS == set(), "rules that no test kills: add them to OF_THIN, or to a run that has them"
     # extraction of log-mel has no rule of its own
     assert killed - found == {"extract_logmel"}, "there are no such rules any more"
 
