@@ -109,8 +109,9 @@ def thin(new_run, house, tmp_path_factory) -> Run:
         "split": {"protocols": ["random"], "seeds": [0, 1]},
         "adapt": config["adapt"] | {"approaches": ["baseline"], "models": None},
     }
-    # the first process of a run of tests makes it, and all copy it
-    shared = tmp_path_factory.getbasetemp().parent / f"thin-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    # the first process of a run of tests makes it, and all copy it; xdist gives each a folder in a common one
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     shared.mkdir(exist_ok=True)
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -46,6 +46,7 @@ class Finished:
 @pytest.fixture(scope="module")
 def finished(cluster, thin, new_run):
     here = new_run("slurm")
+    here.seconds = 1800
     # one encoder, and what a GPU adapts
     config = thin.config | {"models": ["mert"], "adapt": thin.config["adapt"] | {"approaches": ["baseline", "peft"]}}
     done = here.snakemake("all", "--profile", "slurm", *OFTEN, config=config)
