@@ -39,7 +39,6 @@ class Finished:
     """A run through the cluster, and its jobs as Slurm remembers them."""
 
     folder: Path
-    config: dict
     jobs: dict[str, list[dict[str, str]]]
 
 
@@ -54,7 +53,7 @@ def finished(cluster, thin, new_run):
     again = here.snakemake("all", "--profile", "slurm", *OFTEN, config=config)
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
-    return Finished(here.folder, config, by_rule(cluster.jobs(here.folder)))
+    return Finished(here.folder, by_rule(cluster.jobs(here.folder)))
 
 
 def by_rule(jobs: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
@@ -108,8 +107,8 @@ def test_gpu_jobs_get_a_gpu_each_and_all_others_none(finished):
 
 def test_jobs_of_seconds_share_an_allocation(finished):
     small = [job for jobs in finished.jobs.values() for job in jobs if job["Partition"] == "cpu"]
-    # twenty for three encoders
-    assert 3 * len(small) <= 20 * len(finished.config["models"])
+    # of some seventy jobs without a GPU
+    assert len(small) <= 12
     assert max(int(job["NumCPUs"]) for job in small) == 4
 
 
