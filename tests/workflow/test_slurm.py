@@ -73,7 +73,7 @@ def without_seconds(path: Path) -> str:
 def test_results_are_those_of_a_local_run(finished, thin):
     local, cluster = (folder / "results/demo" for folder in (thin.folder, finished.folder))
     # other tables compare encoders or approaches, which are not the same here
-    of_one = re.compile("/(clips|corpora|splits|fad|kad|probe|(adapt|predictions)/mert)/.+[.]csv$")
+    of_one = re.compile("/(clips|corpora|splits|fad|kad|probe|(adapt|predictions)/mert/\\w+)/.+[.]csv$")
     tables, found = (
         {str(path.relative_to(folder)) for path in folder.rglob("*.csv") if of_one.search(str(path))}
         for folder in (local, cluster)
