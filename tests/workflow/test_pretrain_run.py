@@ -88,7 +88,7 @@ def test_the_embedded_encoders_can_be_made_again(tmp_path, house):
     file.write_text(file.read_text().replace("OTHER_ACTORS = range(11, 51)", "OTHER_ACTORS = range(11, 17)"))
     shorter = yaml.safe_load((place / "workflow/pretrain.yaml").read_text())
     shorter["models"] = ["mert-song"]
-    shorter["encoders"]["mert-song"]["pretrain"] |= {"width": 64, "blocks": 1, "steps": 250, "clusters": 20}
+    shorter["encoders"]["mert-song"]["pretrain"] |= {"width": 64, "blocks": 1, "steps": 400, "clusters": 20}
     shorter["encoders"]["mert-song"]["layers"] = 1
     (place / "workflow/pretrain.yaml").write_text(yaml.safe_dump(shorter))
     folder = place / "src/speechsong/demo/pretrained/mert-song"
@@ -107,7 +107,7 @@ def test_the_embedded_encoders_can_be_made_again(tmp_path, house):
     assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.float16}
     card = (folder / "README.md").read_text()
     assert f"{100 * float(last['held_out_accuracy']):.1f} % for held-out speakers" in card
-    assert "250 steps of 16 crops of 1 s" in card
+    assert "400 steps of 16 crops of 1 s" in card
     assert str(place) not in card
 
 
