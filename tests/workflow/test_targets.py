@@ -112,3 +112,15 @@ def test_a_corrected_line_of_a_table_redoes_what_depends_on_it(run):
     again = run.snakemake(target, config=config)
     assert again.returncode == 0, again.stderr
     assert (run.folder / target).read_text().splitlines()[1].split(",")[4] == "02"
+
+
+def test_the_controlled_pair(run, shared):
+    config = yaml.safe_load((ROOT / "tests/pair.yaml").read_text())
+    for corpus in config["corpora"].values():
+        corpus["root"] = str(shared / "data/ravdess-24k")
+    plan = run.snakemake("-n", "all", config=config)
+    assert plan.returncode == 0, plan.stderr
+    found = jobs(plan.stdout + plan.stderr)
+    assert found["pretrain"] == 2
+    assert found["probe"] == 3 * 2 * 5
+    assert found["measure_fad"] == 3 * 5

@@ -43,7 +43,7 @@ def complaint(*changes: dict, lacking: str | None = None) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml", "tests/real.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml", "tests/real.yaml", "tests/pair.yaml"])
 def test_configurations_that_ship(name):
     config.check(merged(yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))), SCHEMA)
 
