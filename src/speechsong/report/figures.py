@@ -562,9 +562,9 @@ def _dots(
             for k, (name, (label, colour, marker, face)) in enumerate(marks.items()):
                 y = place + 0.22 * (k - (len(marks) - 1) / 2)
                 axis.hlines(y, rows[f"{name}_low"], rows[f"{name}_high"], color=colour, lw=0.9)
-                dots = axis.plot(rows[name], y, marker, color=colour, mfc=face, label=label, ls="", ms=3.2, mew=0.8)
+                look = {"color": colour, "mfc": face, "ls": "", "ms": 3.2, "mew": 0.8}
                 # whole at 0 and 100 too
-                dots[0].set(clip_on=False, zorder=3)
+                axis.plot(rows[name], y, marker, label=label, clip_on=False, zorder=3, **look)
             axis.axvline(chance, color="black", lw=0.7, ls=":")
             axis.set_yticks(range(len(labels)), labels)
             axis.set_title(f"{domain}{title}")
