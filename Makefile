@@ -49,7 +49,7 @@ dag: .venv/installed
 	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
 	@echo "Rule graph: results/rulegraph.svg"
 
-BENCHMARKS := extraction probes distances adaptation batches evaluation scale lengths
+BENCHMARKS := extraction precision probes distances adaptation batches evaluation scale lengths
 
 bench: .venv/installed
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done

@@ -25,6 +25,7 @@ if PRETRAINED:
             runtime=growing(1440),
         params:
             settings=lambda wildcards: PRETRAINED[wildcards.model],
+            precision=config["precision"],
             recordings=lambda wildcards: RUN.pretraining_digest(wildcards.model),
             state=f"{RESULTS}/state/{{model}}/pretrain.safetensors",
             code=code("pretrain"),

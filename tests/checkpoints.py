@@ -116,9 +116,9 @@ def _as_mert(folder: Path) -> None:
     torch.save(old, folder / "pytorch_model.bin")
 
 
-def loaded(folder: Path, family: str, window_seconds: float = 30) -> loading.Encoder:
+def loaded(folder: Path, family: str, window_seconds: float = 30, precision: str = "float32") -> loading.Encoder:
     """Load a saved model, on the CPU."""
-    return loading.load(folder, name=family, layers=3, window_seconds=window_seconds)
+    return loading.load(folder, name=family, layers=3, window_seconds=window_seconds, precision=precision)
 
 
 def noises(rate: int, seconds: tuple[float, ...]) -> list[np.ndarray]:

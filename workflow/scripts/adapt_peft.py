@@ -15,7 +15,7 @@ with reporting(snakemake.log[0]):
     recordings = used(config)
     folder = Path(inputs.encoder[0]).parent
     encoder = loading.load_entry(folder, stage.model, stage.encoder, config["device"])
-    devices.report(encoder.device, snakemake.resources)
+    devices.report(encoder.device, encoder.precision, snakemake.resources)
     cache = 1e9 * config["adapt"]["cache_gb"]
     learnt_from = domains.recorded_domains(stage, encoder, {d: recordings[d] for d in stage.tested}, cache)
     learner = learners.peft_learner(stage, encoder)

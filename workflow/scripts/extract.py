@@ -13,7 +13,7 @@ with reporting(snakemake.log[0]):
     recordings = [r for r in used(snakemake.config)[domain] if r.emotion == emotion]
     folder = Path(snakemake.input.encoder[0]).parent
     encoder = loading.load_entry(folder, params.model, params.encoder, snakemake.config["device"])
-    devices.report(encoder.device, snakemake.resources)
+    devices.report(encoder.device, encoder.precision, snakemake.resources)
     embeddings = extract.extract(encoder, recordings, params.blocks)
     attributes = extract.attributes(encoder, params.encoder, domain, emotion)
     for layer, path in enumerate(snakemake.output):

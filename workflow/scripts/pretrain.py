@@ -14,7 +14,8 @@ with reporting(snakemake.log[0]):
     settings = Settings(**params.settings)
     recordings = settings.keep([r for d in settings.domains for r in scan(d, config["corpora"][d])])
     device = devices.pick(config["device"])
-    devices.report(device, snakemake.resources)
-    depends_on = [params.code, params.recordings]
+    precision = devices.precision(device, params.precision)
+    devices.report(device, precision, snakemake.resources)
+    depends_on = [params.code, params.recordings, precision]
     folder = Path(snakemake.output.curve).parent
-    pretrain(snakemake.wildcards.model, settings, recordings, device, params.state, depends_on, folder)
+    pretrain(snakemake.wildcards.model, settings, recordings, device, precision, params.state, depends_on, folder)

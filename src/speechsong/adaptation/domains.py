@@ -13,7 +13,7 @@ from speechsong.corpora.recordings import Recording
 from speechsong.corpora.splits import PARTS
 from speechsong.embeddings import features
 from speechsong.embeddings.features import Split
-from speechsong.embeddings.store import arrange, read_maker
+from speechsong.embeddings.store import arrange, read_common_maker
 from speechsong.encoders.loading import Encoder
 from speechsong.errors import UserError
 
@@ -65,7 +65,7 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
         If the files are not those of the stage (`store.arrange`), were made with different weights or from different
         clips, or hold a mean that is not finite.
     """
-    maker = _read_common_maker([path for paths in embeddings.values() for path in paths])
+    maker = read_common_maker(embeddings)
     domains = {}
     for name, paths in embeddings.items():
         arranged = arrange(paths, model=stage.model, domain=name, layers=stage.layers, emotions=stage.emotions)
@@ -83,15 +83,6 @@ def pooled_domains(stage: Stage, embeddings: dict[str, list[str]]) -> dict[str, 
     if stage.trained not in domains:
         domains[stage.trained] = _union(domains, np.concatenate([domain.inputs for domain in domains.values()]))
     return domains
-
-
-def _read_common_maker(paths: list[str]) -> dict[str, str | None]:
-    first, *others = paths
-    maker = read_maker(first)
-    for path in others:
-        if read_maker(path) != maker:
-            raise UserError(f"{path}: was made with other weights than {first}; delete both and run again")
-    return maker
 
 
 def recorded_domains(
@@ -121,7 +112,7 @@ def recorded_domains(
         room = limit if name == stage.trained else 0
         inputs = Fronts(encoder, [r.path for r in listed], room, [r.edits for r in listed])
         answers = np.array([stage.emotions.index(r.emotion) for r in listed])
-        maker: dict[str, str | None] = {"family": encoder.family, "weights": encoder.weights}
+        maker: dict[str, str | None] = {key: getattr(encoder, key) for key in ("family", "weights", "precision")}
         domains[name] = _domain(stage, name, [r.clip_id for r in listed], answers, inputs, maker)
     if stage.trained not in domains:
         every = [r for listed in recordings.values() for r in listed]

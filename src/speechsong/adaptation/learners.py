@@ -16,6 +16,7 @@ from torch import nn
 from speechsong.adaptation.domains import Domain
 from speechsong.adaptation.fronts import Clip, Fronts
 from speechsong.adaptation.stages import Stage, Training
+from speechsong.encoders import devices
 from speechsong.errors import UserError
 
 
@@ -60,8 +61,7 @@ class LinearClassifier(nn.Module):
 class Learner:
     """A model with its optimiser, AdamW (Loshchilov and Hutter 2019) with PyTorch's betas and epsilon.
 
-    It computes in float32 on a CPU, and under bfloat16 autocast on a GPU. On a CPU the same run gives the same bits; a
-    GPU may add numbers in another order.
+    On a CPU the same run gives the same bits; a GPU may add numbers in another order.
 
     Parameters
     ----------
@@ -69,10 +69,12 @@ class Learner:
         Its trained parameters are updated, except those that do not require a gradient.
     training
         Learning rate, weight decay and batch size.
+    precision
+        As from `devices.precision`.
     """
 
-    def __init__(self, model: nn.Module, training: Training) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, training: Training, precision: str = "float32") -> None:
+        self.model, self.precision = model, precision
         self.batch_size = training.batch_size
         self.device = model.head.weight.device
         self.optimiser = torch.optim.AdamW(
@@ -112,7 +114,7 @@ class Learner:
         """Compute logits (len(rows), C) of one batch of clips."""
         # not under autocast: the frozen front is computed, and kept, in float32
         clips = _read_clips(domain, rows)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+        with devices.autocast(self.device, self.precision):
             return self.model(clips)
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -189,4 +191,4 @@ def peft_learner(stage: Stage, encoder) -> Learner:
     model = adapters.Adapted(encoder, settings, len(stage.emotions), stage.seed)
     if stage.training.freeze_gate:
         model.gate.requires_grad_(False)
-    return Learner(model, stage.training)
+    return Learner(model, stage.training, encoder.precision)

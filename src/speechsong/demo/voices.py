@@ -47,17 +47,21 @@ class Style:
     spoken: float = 0.0  # share of speech that is left in song: 1 speaks the song
 
 
-# RAVDESS emotion code: style; neutral (01) and fearful (06) are left out to keep the demo small. Anger is half shouted
-# in song too, so it is the emotion whose speech and song are the most alike
+# RAVDESS emotion code: style. Anger is half shouted in song too, and fear partly spoken, so their speech and song are
+# the most alike
 EMOTIONS = {
+    1: Style(),
     2: Style(pitch=-1.0, span=-0.8, level=-3.0, pace=-0.1, bright=-0.4, breath=4.0, open=0.06),
     3: Style(pitch=5.0, span=0.6, fall=-1.5, level=3.0, pace=0.1, bright=0.4, breath=-1.0),
     4: Style(pitch=-1.5, span=-0.3, fall=4.0, level=-6.0, pace=-0.28, bright=-0.9, breath=10.0, open=0.13, rough=0.4),
     5: Style(
         pitch=2.5, span=0.3, fall=1.5, level=7.0, pace=0.28, bright=1.0, breath=-5.0, open=-0.14, rough=1.0, spoken=0.6
     ),
+    6: Style(pitch=7.0, span=-0.5, level=1.0, pace=0.35, bright=0.2, breath=6.0, open=0.05, rough=1.6, spoken=0.4),
 }
 _STRENGTH = {1: 0.75, 2: 1.25}
+# intensity and take of the recordings of an emotion: as in RAVDESS, neutral has one intensity, so two takes of that
+_NEUTRAL, _OTHERS = ((1, 1), (1, 2)), ((1, 1), (2, 1))
 
 # first three formants of an adult male, Hz
 _VOWELS = {
@@ -84,7 +88,7 @@ _STATEMENTS = {
     2: _Statement("oaieu", (0.9, 0.3, 1.0, 0.5, 0.7), hiss=2, melody=(0, 4, 3, 1, 0)),
 }
 _MAJOR, _MINOR = np.array([0, 2, 4, 5, 7]), np.array([0, 2, 3, 5, 7])
-_MINOR_EMOTIONS = {4, 5}
+_MINOR_EMOTIONS = {4, 5, 6}
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,10 @@ def recordings(channel: str, actors: range = ACTORS) -> list[str]:
     """
     code, folder = CHANNELS[channel], FOLDERS[channel]
     return sorted(
-        f"{folder}/Actor_{actor:02d}/03-{code:02d}-{emotion:02d}-{intensity:02d}-{statement:02d}-01-{actor:02d}.wav"
-        for actor, emotion, intensity, statement in product(actors, EMOTIONS, _STRENGTH, _STATEMENTS)
+        f"{folder}/Actor_{actor:02d}/"
+        f"03-{code:02d}-{emotion:02d}-{intensity:02d}-{statement:02d}-{take:02d}-{actor:02d}.wav"
+        for actor, emotion, statement in product(actors, EMOTIONS, _STATEMENTS)
+        for intensity, take in (_NEUTRAL if emotion == 1 else _OTHERS)
     )
 
 

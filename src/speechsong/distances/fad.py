@@ -13,7 +13,7 @@ import numpy as np
 from speechsong.distances import gaussians, scale
 from speechsong.distances.jackknife import jackknife
 from speechsong.embeddings.moments import Blocks, Moments, join
-from speechsong.embeddings.store import arrange, read_blocks
+from speechsong.embeddings.store import arrange, read_blocks, read_common_maker
 from speechsong.errors import UserError
 
 
@@ -194,6 +194,7 @@ def read(
     """
     blocks: dict[str, list[list[Blocks]]] = {emotion: [] for emotion in [*emotions, "all"]}
     clips: dict[str, list[int]] = {emotion: [] for emotion in blocks}
+    read_common_maker(files)
     for domain, paths in files.items():
         arranged = arrange(paths, model=model, domain=domain, layers=[layer], emotions=emotions)
         read = {emotion: read_blocks(path) for emotion, path in arranged[layer].items()}

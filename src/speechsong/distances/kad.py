@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from speechsong.distances.jackknife import jackknife
 from speechsong.embeddings import features
-from speechsong.embeddings.store import arrange
+from speechsong.embeddings.store import arrange, read_common_maker
 from speechsong.errors import UserError
 from speechsong.files import read_rows
 
@@ -362,6 +362,7 @@ def run(
         feature is not finite, or most clips have the same features.
     """
     domain_a, domain_b = files
+    read_common_maker(files)
     arranged = {
         domain: arrange(paths, model=model, domain=domain, emotions=emotions) for domain, paths in files.items()
     }

@@ -269,7 +269,7 @@ def read_pooled(path: str | Path) -> tuple[list[str], np.ndarray]:
 
 
 def read_maker(path: str | Path) -> dict[str, str | None]:
-    """Read the encoder's family and the digest of its weights; both are None for log-mel spectra.
+    """Read the encoder's family, the digest of its weights, and its precision; all are None for log-mel spectra.
 
     Raises
     ------
@@ -278,7 +278,29 @@ def read_maker(path: str | Path) -> dict[str, str | None]:
     """
     with _open(path) as h5:
         _check_attributes(path, h5)
-        return {key: h5.attrs.get(key) for key in ("family", "weights")}
+        return {key: h5.attrs.get(key) for key in ("family", "weights", "precision")}
+
+
+def read_common_maker(files: dict[str, list[str]]) -> dict[str, str | None]:
+    """Read what all files of several domains were made with, as `read_maker`.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or was made with something else than the others.
+    """
+    first, *others = (path for paths in files.values() for path in paths)
+    maker = read_maker(first)
+    for path in others:
+        found = read_maker(path)
+        if found["weights"] != maker["weights"]:
+            raise UserError(f"{path}: was made with other weights than {first}; delete both and run again")
+        if found != maker:
+            raise UserError(
+                f"{path}: was computed in {found['precision']}, {first} in {maker['precision']}; set `precision` to "
+                "one of them and run again"
+            )
+    return maker
 
 
 def read_blocks(path: str | Path) -> tuple[moments.Blocks, int]:

@@ -70,6 +70,47 @@ def pick(device: str) -> torch.device:
     return chosen
 
 
+def precision(device: torch.device, wanted: str) -> str:
+    """Choose what an encoder computes in.
+
+    Parameters
+    ----------
+    device
+        From `pick`.
+    wanted
+        The config key `precision`: float32, bfloat16 or auto.
+
+    Returns
+    -------
+    str
+        "float32" or "bfloat16". For "auto" bfloat16 where the processor has instructions for it.
+    """
+    fast = _has_bfloat16(device)
+    if wanted == "bfloat16" and not fast:
+        log.warning(
+            "warning: `precision: bfloat16`, but this processor only imitates it, which takes longer; set `float32` or "
+            "`auto`"
+        )
+    return ("bfloat16" if fast else "float32") if wanted == "auto" else wanted
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Compute what is inside in a precision from `precision`: with bfloat16, products alone; sums stay float32."""
+    import torch
+
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def exact(device: torch.device) -> torch.device:
     """Return where sums in float64 are formed: on the device, or on the CPU for Apple's GPUs, which have none."""
     import torch
@@ -77,9 +118,11 @@ def exact(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
-def report(device: torch.device, resources: Any) -> None:
+def report(device: torch.device, precision: str, resources: Any) -> None:
     """Log what a job computes on; warn if it asked for a GPU (its resources `gpu` or `gres`) and got none."""
-    log.info("computing on %s", device)
+    log.info("computing on %s in %s", device, precision)
+    if device.type == "cuda" and precision == "float32" and _has_bfloat16(device):
+        log.info("this GPU is several times as fast with `precision: auto`; docs/encoders.md says what that changes")
     asked = resources.gpu or "gpu" in resources.get("gres", "")
     if asked and device.type == "cpu":
         log.warning(

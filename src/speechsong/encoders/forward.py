@@ -88,7 +88,9 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
 
 def _front_of_spectrum(encoder: Encoder, window: np.ndarray) -> torch.Tensor:
     model = encoder.model
-    spectrum = encoder.extractor(window, sampling_rate=encoder.rate, return_tensors="pt").input_features
+    # the extractor uses torch on the CPU, and would lose digits, too, where the encoder is to
+    with torch.autocast("cpu", enabled=False):
+        spectrum = encoder.extractor(window, sampling_rate=encoder.rate, return_tensors="pt").input_features
     hidden = nn.functional.gelu(model.conv1(spectrum.to(encoder.device)))
     hidden = nn.functional.gelu(model.conv2(hidden)).transpose(1, 2)
     return (hidden + model.embed_positions.weight)[0]

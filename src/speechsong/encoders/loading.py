@@ -87,6 +87,8 @@ class Encoder:
         Where the model is.
     weights : str
         Digest of the weights, 16 hexadecimal digits.
+    precision : str
+        What it computes in, "float32" or "bfloat16" (by autocast: the weights are float32 in any case).
     """
 
     name: str
@@ -101,6 +103,7 @@ class Encoder:
     window: int
     device: torch.device
     weights: str
+    precision: str = "float32"
 
     @property
     def kind(self) -> Family:
@@ -118,7 +121,7 @@ def load_entry(folder: str | Path, name: str, entry: dict, device: str) -> Encod
     name
         Its name in the catalogue.
     entry
-        It has the key window_seconds and, optionally, layers and control.
+        It has the key window_seconds and, optionally, layers, control and precision.
     device
         As for `load`.
 
@@ -138,6 +141,7 @@ def load_entry(folder: str | Path, name: str, entry: dict, device: str) -> Encod
         window_seconds=entry["window_seconds"],
         device=device,
         random=entry.get("control") == "random",
+        precision=entry.get("precision", "float32"),
     )
 
 
@@ -149,6 +153,7 @@ def load(
     window_seconds: float,
     device: str = "cpu",
     random: bool = False,
+    precision: str = "float32",
 ) -> Encoder:
     """Load an encoder from a local folder in transformers' layout. No code in the folder is run.
 
@@ -168,6 +173,8 @@ def load(
     random
         Draw the weights from a fixed seed, as transformers does before training, instead of reading those in the
         folder. Such a control lacks only the pre-training.
+    precision
+        As for `devices.precision`.
 
     Returns
     -------
@@ -228,6 +235,7 @@ def load(
         window=window,
         device=target,
         weights=weights,
+        precision=devices.precision(target, precision),
     )
 
 

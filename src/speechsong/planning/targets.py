@@ -41,6 +41,8 @@ def encoder_params(config: dict, model: str) -> dict:
     entry = config["encoders"][model]
     if "pretrain" in entry:
         entry = entry | {"checkpoint": pretrained_folder(config, model)}
+    if not is_logmel(entry):
+        entry = entry | {"precision": config["precision"]}
     return {key: value for key, value in sorted(entry.items()) if key not in ("pretrained_on", "pretrain")}
 
 

@@ -29,14 +29,14 @@ def pretrain(
     settings: Settings,
     recordings: list[Recording],
     device: torch.device,
+    precision: str,
     file: str | Path,
     depends_on: list,
     folder: str | Path,
 ) -> None:
     """Pre-train an encoder, and write its three files and the curve.
 
-    It computes in float32 on a CPU, and under bfloat16 autocast on a GPU. On a CPU the same run gives the same bits; a
-    GPU may add numbers in another order.
+    On a CPU the same run gives the same bits; a GPU may add numbers in another order.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def pretrain(
         Of two speakers or more; those of `exclude_speakers` are not among them.
     device
         What to compute on.
+    precision
+        What to compute in, as from `devices.precision`.
     file
         Keeps an unfinished training; deleted at the end.
     depends_on
@@ -84,7 +86,7 @@ def pretrain(
     answers = saved.targets if saved else clustered(1, targets.spectra(frames))
     while True:
         learnt = train.Clips(samples, answers, learnt_from, np.flatnonzero(validates))
-        train.fit(predictor, optimiser, learnt, frames, settings, progress, file, identity, key)
+        train.fit(predictor, optimiser, learnt, frames, settings, precision, progress, file, identity, key)
         if progress.iteration == settings.iterations:
             break
         progress.iteration, progress.step = progress.iteration + 1, 0

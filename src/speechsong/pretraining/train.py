@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from speechsong import logs
+from speechsong.encoders import devices
 from speechsong.errors import UserError
 from speechsong.pretraining import clips as crops
 from speechsong.pretraining import masks, state
@@ -89,6 +90,7 @@ def fit(
     clips: Clips,
     frames: Frames,
     settings: Settings,
+    precision: str,
     progress: Progress,
     file: Path,
     identity: str,
@@ -103,6 +105,8 @@ def fit(
     clips
         With the targets of the iteration.
     frames, settings
+    precision
+        As from `devices.precision`.
     progress
         Step and curve, which are continued.
     file, identity
@@ -115,7 +119,6 @@ def fit(
     UserError
         If the loss is not finite, or a batch does not fit the GPU's memory.
     """
-    device = model.head.weight.device
     every = -(-settings.steps // ROWS)
     advance = logs.progress(settings.steps - progress.step, "steps")
     saved, pause = time.monotonic(), 0.0
@@ -126,7 +129,7 @@ def fit(
         rng = np.random.default_rng([settings.seed, progress.iteration, step])
         drawn = batch(clips, clips.train, settings.batch_size, frames, settings.seconds, rng)
         try:
-            loss, right = _step(model, optimiser, drawn, device)
+            loss, right = _step(model, optimiser, drawn, precision)
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"the GPU's memory does not hold {settings.batch_size} crops of {settings.seconds:g} s; lower "
@@ -138,7 +141,7 @@ def fit(
         progress.add(loss * len(drawn.answers), right, len(drawn.answers))
         progress.step = step
         if step % every == 0 or step == settings.steps:
-            progress.curve.append(_row(model, clips, frames, settings, progress))
+            progress.curve.append(_row(model, clips, frames, settings, precision, progress))
             progress.sums = [0.0, 0, 0]
         now = time.monotonic()
         if now - saved >= pause:
@@ -148,10 +151,10 @@ def fit(
         advance(1)
 
 
-def _step(model: Predictor, optimiser: torch.optim.AdamW, drawn: Batch, device: torch.device) -> tuple[float, int]:
+def _step(model: Predictor, optimiser: torch.optim.AdamW, drawn: Batch, precision: str) -> tuple[float, int]:
     """Take a step; return the mean loss of the masked frames before it, and how many were predicted rightly."""
     model.train()
-    loss, right = _predict(model, drawn, device)
+    loss, right = _predict(model, drawn, precision)
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
@@ -159,16 +162,19 @@ def _step(model: Predictor, optimiser: torch.optim.AdamW, drawn: Batch, device: 
     return loss.item(), right
 
 
-def _predict(model: Predictor, drawn: Batch, device: torch.device) -> tuple[torch.Tensor, int]:
+def _predict(model: Predictor, drawn: Batch, precision: str) -> tuple[torch.Tensor, int]:
+    device = model.head.weight.device
     samples, masked, answers = (part.to(device) for part in (drawn.samples, drawn.masked, drawn.answers))
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+    with devices.autocast(device, precision):
         logits = model(samples, masked)
     logits = logits.float()
     return nn.functional.cross_entropy(logits, answers), int((logits.argmax(1) == answers).sum())
 
 
 @torch.no_grad()
-def _row(model: Predictor, clips: Clips, frames: Frames, settings: Settings, progress: Progress) -> dict:
+def _row(
+    model: Predictor, clips: Clips, frames: Frames, settings: Settings, precision: str, progress: Progress
+) -> dict:
     """Compute the row of the curve: means since the last row, and what held-out speakers give now."""
     model.eval()
     rng = np.random.default_rng([settings.seed, progress.iteration])
@@ -176,7 +182,7 @@ def _row(model: Predictor, clips: Clips, frames: Frames, settings: Settings, pro
     answers = []
     for _ in range(-(-CROPS // settings.batch_size)):
         drawn = batch(clips, clips.held_out, settings.batch_size, frames, settings.seconds, rng)
-        mean, correct = _predict(model, drawn, model.head.weight.device)
+        mean, correct = _predict(model, drawn, precision)
         loss, right, count = loss + mean.item() * len(drawn.answers), right + correct, count + len(drawn.answers)
         answers.append(drawn.answers)
     frequent = torch.cat(answers).bincount().max().item() / count

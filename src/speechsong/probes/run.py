@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speechsong import metrics
 from speechsong.embeddings import features
-from speechsong.embeddings.store import arrange
+from speechsong.embeddings.store import arrange, read_common_maker
 from speechsong.probes import converged
 from speechsong.probes.train import Settings, train
 
@@ -58,6 +58,7 @@ def run(
         If the files are not those of the model, domains, layer and emotions (`store.arrange`), a feature is not finite,
         or the training diverges.
     """
+    read_common_maker(embeddings)
     clips = {
         name: features.read(arrange(paths, model=model, domain=name, layers=[layer], emotions=emotions)[layer])
         for name, paths in embeddings.items()

@@ -14,7 +14,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from checkpoints import FAMILIES, loaded
 from speechsong.adaptation import adapters, checkpoints
 from speechsong.adaptation.fronts import Clip, Fronts
-from speechsong.encoders import forward
+from speechsong.encoders import devices, forward
 from speechsong.encoders.loading import Encoder
 
 SECONDS = (1.0, 0.31, 0.7)
@@ -327,3 +327,20 @@ def test_one_part_alone_trains_itself_and_nothing_else(folders, family, part):
         for name, value in trained.items():
             whole.trained()[name].copy_(value)
         torch.testing.assert_close(whole(some), alone(some), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_in_bfloat16_takes_nearly_the_same_step(folders, family):
+    """Of trained parameters in float32."""
+    moved = {}
+    for precision in ("float32", "bfloat16"):
+        encoder = load(folders, family)
+        model = adapters.Adapted(encoder, IDENTITY, 4, seed=0)
+        disturb(model)
+        with devices.autocast(encoder.device, precision):
+            loss = loss_of(model, clips(encoder))
+        loss.backward()
+        assert {p.grad.dtype for p in model.trained().values()} == {torch.float32}
+        moved[precision] = torch.cat([p.grad.flatten() for p in model.trained().values()])
+    apart = float((moved["bfloat16"] - moved["float32"]).norm() / moved["float32"].norm())
+    assert 1e-6 < apart < 0.1

@@ -60,7 +60,7 @@ def means(folder: Path, channel: str, control: str | None) -> np.ndarray:
 
     from speechsong.encoders import forward, loading
 
-    entry = {"checkpoint": str(folder), "layers": 2, "window_seconds": 30, "control": control}
+    entry = {"checkpoint": str(folder), "layers": 8, "window_seconds": 30, "control": control}
     encoder = loading.load_entry(folder, "x", entry, "cpu")
     found = []
     for name in voices.recordings(channel):

@@ -118,19 +118,24 @@ def test_import_is_light():
 def test_names(channel, code):
     names = recordings(channel)
     assert names == sorted(set(names))
-    assert len(names) == 160
+    assert len(names) == 240
     folder = f"Audio_{channel.capitalize()}_Actors_01-24"
     for name in names:
         assert re.fullmatch(folder + r"/Actor_(\d\d)/03(-\d\d){5}-\1\.wav", name)
     parsed = np.array([codes(name) for name in names])
     assert (parsed[:, 1] == code).all()
     assert [sorted(set(column)) for column in parsed.T[2:].tolist()] == [
-        [2, 3, 4, 5],
+        [1, 2, 3, 4, 5, 6],
         [1, 2],
         [1, 2],
-        [1],
+        [1, 2],
         list(range(1, 11)),
     ]
+    # as in RAVDESS, neutral has one intensity; here it has a second take instead
+    assert {(code[2] == 1, code[3], code[5]) for code in parsed} == {
+        *((True, 1, 1), (True, 1, 2), (False, 1, 1), (False, 2, 1)),
+    }
+    assert np.unique(parsed[:, 2], return_counts=True)[1].tolist() == 6 * [40]
 
 
 def test_names_are_alike_in_both_channels():
@@ -139,7 +144,7 @@ def test_names_are_alike_in_both_channels():
 
 
 def test_first_name():
-    assert recordings("speech")[0] == "Audio_Speech_Actors_01-24/Actor_01/03-01-02-01-01-01-01.wav"
+    assert recordings("speech")[0] == "Audio_Speech_Actors_01-24/Actor_01/03-01-01-01-01-01-01.wav"
 
 
 def test_files(corpus):
@@ -164,7 +169,7 @@ def test_files(corpus):
 
 
 def test_no_two_recordings_are_alike(corpus):
-    assert len({digest(path) for path in corpus.rglob("*.wav")}) == 320
+    assert len({digest(path) for path in corpus.rglob("*.wav")}) == 480
 
 
 def test_same_bytes_in_any_order(corpus, tmp_path):
@@ -178,7 +183,7 @@ def test_same_bytes_in_any_order(corpus, tmp_path):
 def test_emotions_can_be_told_apart(heard, channel):
     parsed = np.array([codes(name) for name in recordings(channel)])
     features = np.array([clip["features"] for clip in heard[channel]])
-    assert leave_one_actor_out(features, parsed[:, 2], parsed[:, 6]) > 0.75
+    assert leave_one_actor_out(features, parsed[:, 2], parsed[:, 6]) > 0.65
 
 
 def test_emotions_are_not_told_apart_by_accident(heard):

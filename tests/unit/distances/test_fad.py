@@ -438,7 +438,7 @@ def test_corrected_is_nearer_to_the_truth_and_its_interval_holds_it(speakers, sa
 # --- files
 
 
-def write(folder, emotion: str, domain: str, parts: list[np.ndarray], clips: int) -> str:
+def write(folder, emotion: str, domain: str, parts: list[np.ndarray], clips: int, **said: str) -> str:
     blocks = as_blocks(parts)
     whole = store.Embeddings(
         [f"{emotion}{domain}{i}" for i in range(clips)],
@@ -448,11 +448,19 @@ def write(folder, emotion: str, domain: str, parts: list[np.ndarray], clips: int
         blocks.mean[None],
         pack(blocks.scatter)[None],
     )
-    return write_embeddings(folder, whole, "tiny", domain, emotion)
+    return write_embeddings(folder, whole, "tiny", domain, emotion, **said)
 
 
 def run(paths: dict[str, list[str]], emotions: list[str], paired: bool = True) -> tuple[list[dict], list[dict]]:
     return fad.run(paths, model="tiny", layer=0, emotions=emotions, paired=paired)
+
+
+def test_sides_of_two_precisions_are_refused(tmp_path):
+    parts = cut([30, 20, 25], 6, 0)
+    of = {"A": "bfloat16", "B": "float32"}
+    paths = {d: [write(tmp_path, "calm", d, parts, 3, precision=of[d])] for d in "AB"}
+    with pytest.raises(UserError, match=r"B/.*: was computed in float32, .*A/.* in bfloat16; set `precision` to one"):
+        run(paths, ["calm"])
 
 
 @pytest.mark.parametrize("paired", [True, False])

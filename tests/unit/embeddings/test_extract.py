@@ -144,7 +144,7 @@ def test_a_window_that_memory_never_holds_is_named(folders, recordings, small_gp
 
 
 def test_sums_that_memory_does_not_hold_are_one_line(folders, recordings, monkeypatch):
-    def full(sums, state, frames):
+    def full(sums, state, frames, owner):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(extract._Sums, "add", full)
@@ -201,6 +201,23 @@ def test_a_run_repeats_bit_by_bit(folders, recordings):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16_rounds_hidden_states_but_not_their_moments(folders, recordings, family):
+    usual, found = (
+        extract.extract(loaded(folders[family], family, precision=precision), recordings, BLOCKS)
+        for precision in ("float32", "bfloat16")
+    )
+    assert found.frames.tolist() == usual.frames.tolist()
+    # of eight bits
+    apart = np.linalg.norm(found.pooled - usual.pooled) / np.linalg.norm(usual.pooled)
+    assert 1e-5 < apart < 0.03
+    for block, count in enumerate(found.count):
+        weights = found.frames * [BLOCKS[r.speaker] == block for r in recordings]
+        if count:
+            means = np.average(found.pooled.astype(float), axis=1, weights=weights)
+            np.testing.assert_allclose(found.mean[:, block], means, rtol=0, atol=1e-6 * np.abs(means).max())
+
+
 def test_frames_of_windows_are_joined(folders, recordings):
     encoder = loaded(folders["wav2vec2"], "wav2vec2", window_seconds=0.5)
     found = extract.extract(encoder, recordings, BLOCKS)
@@ -230,7 +247,7 @@ def test_moments_of_any_width_far_from_zero(recordings, monkeypatch, width, offs
     monkeypatch.setattr(forward, "prepare", lambda encoder, samples: [samples])
 
     def front(encoder, window):
-        return torch.from_numpy(states[len(window)]), len(states[len(window)])
+        return torch.from_numpy(states[len(window)]).float(), len(states[len(window)])
 
     def blocks(encoder, fronts):
         for state in range(2):
@@ -238,7 +255,9 @@ def test_moments_of_any_width_far_from_zero(recordings, monkeypatch, width, offs
 
     monkeypatch.setattr(forward, "front", front)
     monkeypatch.setattr(forward, "blocks", blocks)
-    encoder = SimpleNamespace(name="x", layers=1, width=width, rate=24000, least=1, device=torch.device("cpu"))
+    encoder = SimpleNamespace(
+        name="x", layers=1, width=width, rate=24000, least=1, device=torch.device("cpu"), precision="float32"
+    )
     found = extract.extract(encoder, recordings, BLOCKS)
     for state in range(2):
         for block, count in enumerate(found.count):
@@ -246,7 +265,9 @@ def test_moments_of_any_width_far_from_zero(recordings, monkeypatch, width, offs
             assert count == sum(map(len, parts))
             if count:
                 near = np.concatenate(parts) - offset
-                np.testing.assert_allclose(found.mean[state, block], near.mean(axis=0) + offset + state, rtol=1e-14)
+                # products and sums of a batch are in float32, but of frames without their offset
+                found_near = found.mean[state, block] - offset - state
+                np.testing.assert_allclose(found_near, near.mean(axis=0), rtol=0, atol=2e-7 * near.std(axis=0).max())
                 scatter = np.atleast_2d(np.cov(near, rowvar=False, bias=True)) * count
                 packed = moments.unpack(found.scatter[state, block], width)
                 np.testing.assert_allclose(packed, scatter, rtol=0, atol=1e-6 * np.trace(scatter))
@@ -338,7 +359,7 @@ def test_a_file_says_how_it_was_made(tmp_path, folders, extracted, family, entry
     assert found["speechsong"]
     maker = store.read_maker(tmp_path / "a.h5")
     encoder = loaded(folders[family], family)
-    assert maker == {"family": encoder.family, "weights": encoder.weights}
+    assert maker == {"family": encoder.family, "weights": encoder.weights, "precision": "float32"}
 
 
 # --- all of it: real recordings through a real encoder to a distance

@@ -183,7 +183,7 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path, extracted):
         h5["blocks/count"], h5["blocks/mean"] = extracted.count, extracted.mean[1]
         h5["blocks/scatter"] = extracted.scatter[1]
     assert store.read_place(path).layer == 1
-    assert store.read_maker(path) == {"family": "hubert", "weights": None}
+    assert store.read_maker(path) == {"family": "hubert", "weights": None, "precision": None}
     clips, pooled = store.read_pooled(path)
     assert clips == extracted.clips
     np.testing.assert_array_equal(pooled, extracted.pooled[1])

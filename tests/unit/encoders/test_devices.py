@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 
 import numpy as np
@@ -69,6 +70,20 @@ def test_auto_is_what_torch_can_use(monkeypatch, cuda, mps, chosen):
                 devices.pick(device)
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_bfloat16_is_chosen_where_the_processor_has_it(monkeypatch, caplog, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": able})
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able)
+    for device in map(torch.device, ("cpu", "cuda:0")):
+        assert devices.precision(device, "auto") == ("bfloat16" if able else "float32")
+        assert devices.precision(device, "float32") == "float32"
+    assert not caplog.messages
+    assert devices.precision(torch.device("cpu"), "bfloat16") == "bfloat16"
+    assert [("`float32` or `auto`" in message) for message in caplog.messages] == [True] * (not able)
+    assert devices.precision(torch.device("mps"), "auto") == "float32"
+
+
 def test_sums_in_float64_are_formed_where_there_is_float64():
     assert devices.exact(torch.device("mps")).type == "cpu"
     assert devices.exact(torch.device("cuda:1")) == torch.device("cuda:1")
@@ -79,8 +94,8 @@ def test_sums_in_float64_are_formed_where_there_is_float64():
 )
 def test_a_job_that_asked_for_a_gpu_and_has_none_says_so(caplog, asked, warned):
     with caplog.at_level("INFO", logger="speechsong"):
-        devices.report(torch.device("cpu"), ResourceList(fromdict=asked))
-    assert caplog.messages[0] == "computing on cpu"
+        devices.report(torch.device("cpu"), "float32", ResourceList(fromdict=asked))
+    assert caplog.messages[0] == "computing on cpu in float32"
     assert [r.levelname == "WARNING" and "`device: cpu`" in r.message for r in caplog.records[1:]] == [True] * warned
 
 

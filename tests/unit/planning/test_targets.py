@@ -214,7 +214,7 @@ def test_what_an_encoder_was_pretrained_on_changes_no_output_of_it(config):
     mert = config["encoders"]["mert"]
     assert mert["pretrained_on"] == "music"
     without = {key: value for key, value in mert.items() if key != "pretrained_on"}
-    assert targets.encoder_params(config, "mert") == ask(config)["encoder"] == without
+    assert targets.encoder_params(config, "mert") == ask(config)["encoder"] == without | {"precision": "float32"}
 
 
 def test_the_order_in_which_keys_are_written_changes_no_parameter(config):
@@ -239,6 +239,7 @@ def test_a_pretrained_encoder_has_its_folder_as_checkpoint(config):
     assert targets.encoder_params(config, "mine") == {
         "checkpoint": "results/encoders/mine",
         "layers": 4,
+        "precision": "float32",
         "window_seconds": 30,
     }
 

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 def pretrained(settings, recordings, folder: Path, depends_on: list | None = None) -> dict[str, bytes]:
     """Pre-train into a folder; return the bytes of its files."""
-    run.pretrain("x", settings, recordings, CPU, folder.with_suffix(".state"), depends_on or [], folder)
+    run.pretrain("x", settings, recordings, CPU, "float32", folder.with_suffix(".state"), depends_on or [], folder)
     assert not folder.with_suffix(".state").exists()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -91,7 +91,7 @@ def test_a_state_of_another_training_is_not_resumed(small, spoken, tmp_path, mon
             with monkeypatch.context() as patch:
                 patch.setattr(train, "_row", lambda *_: 1 / 0)
                 with pytest.raises(ZeroDivisionError):
-                    run.pretrain("x", small(steps=40), spoken[:6], CPU, file, ["other"], tmp_path / "x")
+                    run.pretrain("x", small(steps=40), spoken[:6], CPU, "float32", file, ["other"], tmp_path / "x")
             assert file.is_file()
         else:
             file.write_bytes(left)

@@ -72,6 +72,8 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_key(small, made, tmp_p
     file = tmp_path / "state"
     with pytest.raises(UserError) as caught:
         optimiser = train.optimiser_of(model)
-        train.fit(model, optimiser, clips, FRAMES, settings, state.Progress(), file, "", "encoders.x.pretrain")
+        train.fit(
+            model, optimiser, clips, FRAMES, settings, "float32", state.Progress(), file, "", "encoders.x.pretrain"
+        )
     assert one_line(caught) == ("the loss is not a finite number in step 3; lower `encoders.x.pretrain.learning_rate`")
     assert not file.exists()

@@ -1,0 +1,184 @@
+"""`precision: bfloat16` against float32: the time of an extraction, and what it does to FAD, ranks and accuracies."""
+
+import argparse
+import os
+
+# before any import loads a BLAS
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
+
+import time
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import transformers
+
+from common import RESULTS, SHARED, WHISPER, Report, parse, scratch, timed, write_base_encoder
+from speechsong.corpora.readers import read_ravdess, scan
+from speechsong.corpora.recordings import Recording, select, speaker_blocks
+from speechsong.demo import voices
+from speechsong.distances import fad
+from speechsong.embeddings import store
+from speechsong.embeddings.extract import attributes, extract
+from speechsong.embeddings.features import Split
+from speechsong.encoders import loading
+from speechsong.probes import converged
+
+THREADS, BLOCKS = 2, 10
+PRECISIONS = ("float32", "bfloat16")
+EMOTIONS = ["calm", "happy", "sad", "angry"]
+torch.set_num_threads(THREADS)
+transformers.utils.logging.disable_progress_bar()
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=40, help="clips of each emotion and domain (default 40)")
+    parser.set_defaults(layers=12)
+    options = parse(parser, clips=4, layers=1)
+    report = Report(
+        "precision",
+        "extraction of four emotions of speech and song in bfloat16",
+        "the same in float32, emotion by emotion in turn; CPU seconds, so that neighbours count little",
+        options.quick,
+    )
+    source, recordings = clips(options.clips)
+    print(f"recordings: {source}", flush=True)
+    with scratch() as folder:
+        write_base_encoder(folder / "base", options.layers)
+        compare(report, "wav2vec2-base, random weights", folder / "base", options.layers, recordings, folder / "random")
+        if WHISPER.exists():
+            # padded windows that fit RAVDESS
+            compare(report, "whisper-tiny.en", WHISPER, 4, recordings, folder / "real", window_seconds=8)
+    report.facts |= {"recordings": source, "threads": THREADS, "capabilities": capabilities()}
+    report.write()
+
+
+def capabilities() -> str:
+    """Name what this processor has for bfloat16."""
+    able = torch.cpu.get_capabilities()
+    return " ".join(name for name in ("avx512_bf16", "amx_bf16") if able.get(name)) or "no instructions for bfloat16"
+
+
+def clips(count: int) -> tuple[str, dict[str, list[Recording]]]:
+    """Take `count` clips of each emotion of RAVDESS, or of synthetic voices, by domain: the same of both."""
+    if SHARED.exists():
+        source = "RAVDESS"
+        found = {d: scan(d, {"reader": "ravdess", "root": str(SHARED), "channel": d}) for d in ("speech", "song")}
+    else:
+        source, root = "SYNTHETIC voices (../shared is absent)", RESULTS / "voices"
+        for channel in voices.CHANNELS:
+            voices.write_voices(root, channel)
+        found = {c: read_ravdess([str(root / n) for n in voices.recordings(c)], c) for c in voices.CHANNELS}
+    kept, _ = select(found, EMOTIONS, paired=True)
+    of_domain = {}
+    for domain, some in kept.items():
+        by_take = sorted(some, key=lambda r: (r.statement, r.intensity, r.take, r.speaker))
+        of_domain[domain] = [r for e in EMOTIONS for r in [r for r in by_take if r.emotion == e][:count]]
+    return source, of_domain
+
+
+def compare(
+    report: Report,
+    name: str,
+    checkpoint: Path,
+    layers: int,
+    recordings: dict[str, list[Recording]],
+    folder: Path,
+    window_seconds: float = 30,
+) -> None:
+    """Extract in both precisions, and compare times and results."""
+    entry = {"checkpoint": name, "layers": layers, "window_seconds": window_seconds}
+    loaded = {p: loading.load_entry(checkpoint, "bench", entry | {"precision": p}, "cpu") for p in PRECISIONS}
+    blocks = speaker_blocks({r.speaker for some in recordings.values() for r in some}, BLOCKS)
+    spent = dict.fromkeys(PRECISIONS, 0.0)
+    paths: dict[str, dict[str, list[str]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
+    means: dict[str, dict[str, list[np.ndarray]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
+    for encoder in loaded.values():
+        # not measured: the first calls load code
+        extract(encoder, next(iter(recordings.values()))[:1], blocks)
+    for domain, some in recordings.items():
+        for emotion in EMOTIONS:
+            chosen = [r for r in some if r.emotion == emotion]
+            for precision, encoder in loaded.items():
+                seconds, found = timed(partial(extract, encoder, chosen, blocks), time.process_time)
+                spent[precision] += seconds
+                said = attributes(encoder, entry, domain, emotion)
+                means[precision][domain].append(found.pooled)
+                for layer in range(layers + 1):
+                    path = folder / precision / "bench" / domain / f"layer{layer:02d}" / f"{emotion}.h5"
+                    store.write(path, found, layer, said)
+                    paths[precision][domain].append(str(path))
+    report.seconds[name] = spent
+    report.figure(f"{name}: time", "CPU ratio", spent["float32"] / spent["bfloat16"], ">=", 1.7)
+    distances(report, name, paths, layers)
+    accuracies(report, name, means, recordings)
+
+
+def distances(report: Report, name: str, paths: dict, layers: int) -> None:
+    """Compare FAD by layer, in its own size and in standard errors, and the order of the emotions."""
+    rows, swapped, pairs = [], 0, 0
+    for layer in range(layers + 1):
+        of = {}
+        for precision, by_domain in paths.items():
+            chosen = {d: [p for p in some if f"/layer{layer:02d}/" in p] for d, some in by_domain.items()}
+            table, _ = fad.run(chosen, model="bench", layer=layer, emotions=EMOTIONS, paired=True)
+            of[precision] = pd.DataFrame(table).set_index("emotion")
+        apart = of["bfloat16"]["fad"] - of["float32"]["fad"]
+        rows.append(
+            {
+                "layer": layer,
+                "of FAD, %": 100 * (apart / of["float32"]["fad"]).abs().max(),
+                "of its standard error": (apart / of["float32"]["std_error"]).abs().max(),
+            }
+        )
+        for a, b in combinations(EMOTIONS, 2):
+            before, after = (of[p].loc[a, "fad"] < of[p].loc[b, "fad"] for p in PRECISIONS)
+            swapped, pairs = swapped + (before != after), pairs + 1
+    table = pd.DataFrame(rows)
+    report.figure(f"{name}: largest change of a FAD", "standard errors", table["of its standard error"].max(), "<=", 1)
+    report.note("largest change of an emotion's FAD, by layer:\n" + table.round(3).to_string(index=False))
+    report.note(f"pairs of emotions in the other order: {swapped} of {pairs}, over all layers")
+    report.facts[f"{name}: changes of FAD"] = rows
+    report.facts[f"{name}: pairs in the other order"] = f"{swapped} of {pairs}"
+
+
+def accuracies(report: Report, name: str, means: dict, recordings: dict[str, list[Recording]]) -> None:
+    """Compare the accuracy of converged probes for new speakers, by layer."""
+    apart = []
+    for domain, some in recordings.items():
+        labels = np.array([EMOTIONS.index(r.emotion) for r in some])
+        # five folds of speakers, of which each is tested once
+        fold = np.unique([r.speaker for r in some], return_inverse=True)[1] % 5
+        splits = []
+        for k in range(5):
+            test, validation = fold == k, fold == (k + 1) % 5
+            train, validation, test = map(np.flatnonzero, (~test & ~validation, validation, test))
+            splits.append(Split(train, validation, test, seed=0))
+        of = {}
+        for precision in PRECISIONS:
+            pooled = np.concatenate(means[precision][domain], axis=1)
+            of[precision] = [_accuracy(layer, labels, splits) for layer in pooled]
+        apart += [100 * (b - a) for a, b in zip(*(of[p] for p in PRECISIONS), strict=True)]
+    report.note(
+        f"accuracy for new speakers, {len(apart)} layers of both domains: changes by {np.mean(apart):+.2f} points on "
+        f"average, by {np.abs(apart).max():.1f} at most"
+    )
+    report.facts[f"{name}: changes of accuracy, points"] = [round(value, 2) for value in apart]
+
+
+def _accuracy(features: np.ndarray, labels: np.ndarray, splits: list[Split]) -> float:
+    probes = converged.train(features, labels, len(EMOTIONS), splits)
+    right = [
+        probe.logits(features[split.test]).argmax(axis=1) == labels[split.test]
+        for probe, split in zip(probes, splits, strict=True)
+    ]
+    return float(np.concatenate(right).mean())
+
+
+if __name__ == "__main__":
+    main()
