@@ -49,14 +49,20 @@ dag: .venv/installed
 	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
 	@echo "Rule graph: results/rulegraph.svg"
 
-BENCHMARKS := extraction precision probes distances adaptation batches evaluation scale lengths
+BENCHMARKS := extraction precision peer probes distances adaptation batches evaluation scale lengths
 
-bench: .venv/installed
+# another program to compare with; without its many dependencies, none of which is used. The comparison is left out
+# where it cannot be fetched
+build/fadtk: .venv/installed
+	-$(BIN)/python -m pip install --quiet --no-deps --target $@ \
+		fadtk==1.1.0 hypy-utils==1.0.29 librosa==0.11.0 lazy_loader==0.6
+
+bench: .venv/installed build/fadtk
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done
 	$(BIN)/python bench/table.py
 
 # runs every benchmark to its end on very little data, without judging the results
-bench-quick: .venv/installed
+bench-quick: .venv/installed build/fadtk
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py --quick || exit 1; done
 	$(BIN)/python bench/table.py --quick
 

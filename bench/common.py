@@ -94,6 +94,28 @@ def write_base_encoder(folder: str | Path, layers: int = 12) -> None:
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
 
 
+def both_domains(emotions: list[str], count: int) -> tuple[str, dict[str, list]]:
+    """Take `count` clips of each emotion of RAVDESS, or of synthetic voices: the same ones of speech and of song."""
+    from speechsong.corpora.readers import read_ravdess, scan
+    from speechsong.corpora.recordings import select
+    from speechsong.demo import voices
+
+    if SHARED.exists():
+        source = "RAVDESS"
+        found = {d: scan(d, {"reader": "ravdess", "root": str(SHARED), "channel": d}) for d in ("speech", "song")}
+    else:
+        source, root = "SYNTHETIC voices (../shared is absent)", RESULTS / "voices"
+        for channel in voices.CHANNELS:
+            voices.write_voices(root, channel)
+        found = {c: read_ravdess([str(root / n) for n in voices.recordings(c)], c) for c in voices.CHANNELS}
+    kept, _ = select(found, emotions, paired=True)
+    of_domain = {}
+    for domain, some in kept.items():
+        by_take = sorted(some, key=lambda r: (r.statement, r.intensity, r.take, r.speaker))
+        of_domain[domain] = [r for e in emotions for r in [r for r in by_take if r.emotion == e][:count]]
+    return source, of_domain
+
+
 class Report:
     """Prints lines of results and keeps them for `write`."""
 

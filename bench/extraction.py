@@ -9,6 +9,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 import dataclasses
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,28 @@ import soundfile
 import torch
 import transformers
 
-from common import RESULTS, SHARED, Report, alternate, parse, peak_megabytes, scratch, speedup, write_base_encoder
+from common import (
+    RESULTS,
+    SHARED,
+    Report,
+    alternate,
+    parse,
+    peak_megabytes,
+    scratch,
+    speedup,
+    timed,
+    write_base_encoder,
+)
 from speechsong import files
 from speechsong.corpora import audio
 from speechsong.corpora.readers import read_ravdess, scan
 from speechsong.corpora.recordings import Recording, select, speaker_blocks
 from speechsong.corpora.zenodo import ravdess_recordings
 from speechsong.demo import voices
+from speechsong.distances import fad
 from speechsong.embeddings import store
-from speechsong.embeddings.extract import attributes, extract
+from speechsong.embeddings.extract import _Sums, attributes, extract
+from speechsong.embeddings.moments import Moments
 from speechsong.encoders import loading
 
 THREADS, BLOCKS = 2, 10
@@ -42,8 +56,8 @@ def main() -> None:
     parser.add_argument("--subset", type=int, default=8, help="clips for ours against one pass per layer (default 8)")
     parser.add_argument("--memory", type=int, default=180, help="clips of the larger memory run (default 180)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
-    parser.set_defaults(layers=LAYERS, short=3000, stored=500)
-    options = parse(parser, clips=2, subset=2, memory=2, rounds=1, layers=1, short=20, stored=5)
+    parser.set_defaults(layers=LAYERS, short=3000, stored=500, frames=1_000_000)
+    options = parse(parser, clips=2, subset=2, memory=2, rounds=1, layers=1, short=20, stored=5, frames=20_000)
     report = Report(
         "extraction",
         "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
@@ -64,6 +78,8 @@ def main() -> None:
         memory(report, folder / "encoder", recordings[: options.memory], folder, options.layers)
         memory_of_a_clip(report, folder, options.short)
         disk_of_a_tuple(report, folder, options.stored)
+    for offset in (0, 100):
+        moments_of(report, options.frames, offset)
     report.facts |= {
         "recordings": source,
         "threads": THREADS,
@@ -234,6 +250,49 @@ def disk_of_a_tuple(report: Report, folder: Path, count: int) -> None:
     # scatter, packed in float32, and means of the blocks in float64
     constant = BLOCKS * (d * (d + 1) // 2 * 4 + d * 8)
     report.figure("disk: moments of a layer", "times their numbers", (sizes[0] - count * each) / constant, "<=", 1.01)
+
+
+def moments_of(report: Report, frames: int, offset: float) -> None:
+    """Compare moments, whose products are in float32, with float64: their time, and the FAD of two made-up corpora.
+
+    The mean of a channel is `offset` times its standard deviation; variances span six orders of magnitude.
+    """
+    width, size = 256, 2000
+    rng = np.random.default_rng(0)
+    scale = 10 ** -np.linspace(0, 3, width)
+    owner = torch.ones(1, size)
+    spent, sides = {"ours": 0.0, "float64": 0.0}, []
+    for corpus in range(2):
+        mixing = np.linalg.qr(rng.standard_normal((width, width)))[0]
+        ours, count = _Sums(1, width, torch.device("cpu")), frames // 2 // size * size
+        square, linear = (torch.zeros(shape, dtype=torch.float64) for shape in ((width, width), width))
+        for _ in range(count // size):
+            batch = (rng.standard_normal((size, width)) * scale) @ mixing
+            # of rotated channels, each has about this deviation
+            batch += (offset + 0.3 * corpus) * np.sqrt(np.mean(scale**2))
+            batch = torch.from_numpy(batch.astype(np.float32))
+            spent["ours"] += timed(partial(ours.add, 0, batch, owner))[0]
+            exact = batch.double() - offset * np.sqrt(np.mean(scale**2))
+            spent["float64"] += timed(partial(square.addmm_, exact.T, exact))[0]
+            linear += exact.sum(dim=0)
+        mean = (linear / count).numpy()
+        found = ours.moments(0)
+        upper = np.triu(found.scatter)
+        sides.append(
+            (
+                Moments(count, found.mean, upper + np.triu(upper, 1).T),
+                Moments(
+                    count,
+                    mean + offset * np.sqrt(np.mean(scale**2)),
+                    square.numpy() - count * np.outer(mean, mean),
+                ),
+            )
+        )
+    fads = [fad.frechet(a, b).fad for a, b in zip(*sides, strict=True)]
+    traces = sum(np.trace(exact.covariance) for _, exact in sides)
+    name = f"moments of {frames:,} frames, means of {offset} deviations"
+    report.figure(f"{name}: FAD", "error, of the traces", abs(fads[0] - fads[1]) / traces, "<=", 1e-6)
+    report.figure(f"{name}: time", "ratio to float64", spent["float64"] / spent["ours"], ">=", 1)
 
 
 def _in_fresh_process(*arguments) -> float:

@@ -16,10 +16,8 @@ import pandas as pd
 import torch
 import transformers
 
-from common import RESULTS, SHARED, WHISPER, Report, parse, scratch, timed, write_base_encoder
-from speechsong.corpora.readers import read_ravdess, scan
-from speechsong.corpora.recordings import Recording, select, speaker_blocks
-from speechsong.demo import voices
+from common import WHISPER, Report, both_domains, parse, scratch, timed, write_base_encoder
+from speechsong.corpora.recordings import Recording, speaker_blocks
 from speechsong.distances import fad
 from speechsong.embeddings import store
 from speechsong.embeddings.extract import attributes, extract
@@ -46,7 +44,7 @@ def main() -> None:
         "the same in float32, emotion by emotion in turn; CPU seconds, so that neighbours count little",
         options.quick,
     )
-    source, recordings = clips(options.clips)
+    source, recordings = both_domains(EMOTIONS, options.clips)
     print(f"recordings: {source}", flush=True)
     with scratch() as folder:
         write_base_encoder(folder / "base", options.layers)
@@ -62,24 +60,6 @@ def capabilities() -> str:
     """Name what this processor has for bfloat16."""
     able = torch.cpu.get_capabilities()
     return " ".join(name for name in ("avx512_bf16", "amx_bf16") if able.get(name)) or "no instructions for bfloat16"
-
-
-def clips(count: int) -> tuple[str, dict[str, list[Recording]]]:
-    """Take `count` clips of each emotion of RAVDESS, or of synthetic voices, by domain: the same of both."""
-    if SHARED.exists():
-        source = "RAVDESS"
-        found = {d: scan(d, {"reader": "ravdess", "root": str(SHARED), "channel": d}) for d in ("speech", "song")}
-    else:
-        source, root = "SYNTHETIC voices (../shared is absent)", RESULTS / "voices"
-        for channel in voices.CHANNELS:
-            voices.write_voices(root, channel)
-        found = {c: read_ravdess([str(root / n) for n in voices.recordings(c)], c) for c in voices.CHANNELS}
-    kept, _ = select(found, EMOTIONS, paired=True)
-    of_domain = {}
-    for domain, some in kept.items():
-        by_take = sorted(some, key=lambda r: (r.statement, r.intensity, r.take, r.speaker))
-        of_domain[domain] = [r for e in EMOTIONS for r in [r for r in by_take if r.emotion == e][:count]]
-    return source, of_domain
 
 
 def compare(

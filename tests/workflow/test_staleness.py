@@ -16,8 +16,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 # what `all` is made of, by what it rests on
-FAD = {"measure_fad": 6, "gather_fad": 2, "gather_left_out": 2}
-PAIRS = {"measure_pairs": 6, "gather_pairs_left_out": 2, "correct_pairs": 2}
+FAD = {"measure_fad": 12, "gather_fad": 2, "gather_left_out": 2}
+PAIRS = {"measure_pairs": 12, "gather_pairs_left_out": 2, "correct_pairs": 2}
 # what rests on distances and predictions
 SIMILAR = {"correlate_transfer": 2, "tabulate_similarity": 1, "plot_similarity": 1}
 PAIRS_SHOWN = {"count_nearest": 1, "plot_fad_pairs": 1}
@@ -27,7 +27,7 @@ TRANSFER_SHOWN = {"tabulate_transfer": 1, "plot_transfer": 1} | SIMILAR
 # what rests on the choice of a layer, and on embeddings
 MAPPED = {"map_clips": 2, "plot_clip_map": 1}
 STRATA = {"measure_strata": 2, "tabulate_strata": 1, "tabulate_speakers": 1, "plot_strata": 1}
-PROBES = {"probe": 12, "gather_probe": 2} | PREDICTED
+PROBES = {"probe": 24, "gather_probe": 2} | PREDICTED
 PROBES_SHOWN = {
     **{"compare": 1, "check_claims": 1, "tabulate_probe": 1, "plot_probe_layers": 1, "plot_probe_emotions": 1},
     **TRANSFER_SHOWN,
@@ -252,8 +252,8 @@ def test_an_emotion_more(thin):
 
 def test_a_model_more(thin):
     found = plan(thin, models=["w2v2", "mert", "hubert"])
-    own = {"measure_fad": 3, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 6, "gather_probe": 1}
-    own |= {"measure_pairs": 3, "gather_pairs_left_out": 1, "correct_pairs": 1}
+    own = {"measure_fad": 9, "gather_fad": 1, "gather_left_out": 1, "measure_kad": 1, "probe": 18, "gather_probe": 1}
+    own |= {"measure_pairs": 9, "gather_pairs_left_out": 1, "correct_pairs": 1}
     own |= {"adapt_pooled": 1, "gather_adapt": 1, "gather_predictions": 2, "gather_tasks": 1, "evaluate": 2}
     own |= {"measure_transfer": 1, "correlate_transfer": 1, "measure_strata": 1, "map_clips": 1}
     own |= {"make_encoder": 1, "extract_hubert": 4, "describe_encoder": 1, "tabulate_kad": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -75,13 +76,15 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
         np.zeros((states, n_blocks, d * (d + 1) // 2), dtype=np.float32),
     )
     advance = progress(n, "clips")
+    start, waited = time.perf_counter(), 0.0
     # one block at a time: its sums are the only matrices in memory
     for block in range(n_blocks):
         members = [i for i, r in enumerate(recordings) if block_of[r.speaker] == block]
         if not members:
             continue
         sums = _Sums(states, d, devices.exact(encoder.device))
-        for windows in _read_ahead(encoder, recordings, members):
+        for windows, seconds in _clocked(_read_ahead(encoder, recordings, members)):
+            waited += seconds
             with torch.inference_mode():
                 _run(encoder, windows, sums, result)
             advance(len({i for i, _ in windows}))
@@ -96,7 +99,17 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
                     f"encoder `{encoder.name}`: hidden state {state} is so large that its covariance is not finite in "
                     "float32; use another checkpoint"
                 )
+    spent = time.perf_counter() - start
+    log.info("the encoder waited for recordings in %.0f %% of %.1f s", 100 * waited / spent, spent)
     return result
+
+
+def _clocked(groups: Iterator[list[Window]]) -> Iterator[tuple[list[Window], float]]:
+    """Yield groups, and the seconds that each was waited for."""
+    start = time.perf_counter()
+    for group in groups:
+        yield group, time.perf_counter() - start
+        start = time.perf_counter()
 
 
 class _Sums:

@@ -1,0 +1,220 @@
+"""FAD of every layer by fadtk itself and by this workflow, from the same clips and encoder: time, and the values.
+
+fadtk 1.1 (Gui et al. 2024, "Adapting Frechet Audio Distance for generative music evaluation") must lie in build/fadtk,
+where `make build/fadtk` puts it. Its model loaders, statistics and FAD are used as they are. Its function that reads
+files is not: torchaudio no longer reads them without further packages. Its resampler is called with its settings.
+"""
+
+import argparse
+import os
+
+# before any import loads a BLAS
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
+
+import contextlib
+import io
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+import torchaudio
+import transformers
+
+from common import ROOT, Report, both_domains, parse, scratch, write_base_encoder
+from speechsong.corpora import audio
+from speechsong.corpora.recordings import Recording, speaker_blocks
+from speechsong.distances import fad
+from speechsong.embeddings import store
+from speechsong.embeddings.extract import attributes, extract
+from speechsong.encoders import loading
+
+PEER = ROOT / "build" / "fadtk"
+THREADS, BLOCKS, RATE, EMOTION = 2, 10, 16_000, "angry"
+ENTRY = {"checkpoint": "wav2vec2-base, random weights", "window_seconds": 30}
+torch.set_num_threads(THREADS)
+transformers.utils.logging.disable_progress_bar()
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=20, help="clips of each domain (default 20)")
+    parser.set_defaults(layers=12)
+    options = parse(parser, clips=2, layers=1)
+    if not PEER.exists():
+        print("peer: skipped, because fadtk is not in build/fadtk; `make build/fadtk` installs it there")
+        return
+    report = Report(
+        "peer",
+        "FAD of 13 hidden states (wav2vec2-base), extraction included; ours with its standard error from 10 blocks",
+        "fadtk 1.1: one pass of the encoder and one folder of frames for each hidden state; CPU seconds, because its "
+        "pools of processes and the machine's other work share the cores",
+        options.quick,
+    )
+    source, recordings = both_domains([EMOTION], options.clips)
+    with scratch() as folder:
+        write_base_encoder(folder / "encoder", options.layers)
+        # fadtk loads a tokenizer too
+        tokens = {token: number for number, token in enumerate(("<pad>", "<s>", "</s>", "<unk>", "|"))}
+        (folder / "encoder" / "vocab.json").write_text(json.dumps(tokens))
+        converted = {d: [convert(r, folder / "fadtk" / d) for r in some] for d, some in recordings.items()}
+        spent, of = {}, {}
+        spent["fadtk"], of["fadtk"] = measured(partial(by_fadtk, folder / "encoder", converted, options.layers))
+        for precision in ("float32", "bfloat16"):
+            spent[precision], of[precision] = measured(
+                partial(by_us, folder / "encoder", recordings, options.layers, folder / precision, precision)
+            )
+        report.seconds = spent
+        for precision in ("float32", "bfloat16"):
+            ratio = spent["fadtk"]["CPU"] / spent[precision]["CPU"]
+            report.figure(f"against fadtk, in {precision}", "CPU ratio", ratio, ">=", 10)
+        report.note(", ".join(f"{name} {s['CPU']:.0f} s of CPU, {s['wall']:.0f} s" for name, s in spent.items()))
+        table, worst = decomposition(folder / "encoder", recordings, converted, of, options.layers)
+    report.figure("ours against fadtk's formula on equal frames", "of the traces", worst, "<=", 1e-6)
+    report.note("FAD by hidden state, step by step from ours to fadtk's:\n" + table.round(4).to_string(index=False))
+    report.facts |= {"recordings": source, "clips": f"{options.clips} + {options.clips}", "threads": THREADS}
+    report.facts["values"] = table.to_dict("records")
+    report.write()
+
+
+def measured(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    """Call `work`; return its seconds, of the CPU with those of its processes and by the clock, and what it returns."""
+    times, start = os.times(), time.perf_counter()
+    result = work()
+    wall, after = time.perf_counter() - start, os.times()
+    return {"CPU": sum(after[:4]) - sum(times[:4]), "wall": wall}, result
+
+
+def convert(recording: Recording, folder: Path) -> Path:
+    """Resample a recording to 16 bits with the settings of fadtk, to where fadtk looks for it."""
+    path = folder / "convert" / str(RATE) / f"{recording.clip_id}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples, rate = soundfile.read(recording.path, dtype="float32", always_2d=True)
+    resampler = torchaudio.transforms.Resample(
+        rate,
+        RATE,
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    )
+    resampled = resampler(torch.from_numpy(samples).mean(dim=1)).clamp(-1, 1)
+    soundfile.write(path, resampled.numpy(), RATE, subtype="PCM_16")
+    return folder / path.name
+
+
+def by_fadtk(checkpoint: Path, converted: dict[str, list[Path]], layers: int) -> list[float]:
+    """Compute FAD of every hidden state as fadtk does, one model of it for each."""
+    sys.path.append(str(PEER))
+    from fadtk.fad import FrechetAudioDistance
+    from fadtk.model_loader import W2V2Model
+
+    logging.disable()
+    found = []
+    # progress bars
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for layer in range(layers + 1):
+            model = W2V2Model("base", layer)
+            model.huggingface_id = str(checkpoint)
+            measure = FrechetAudioDistance(model, audio_load_worker=THREADS)
+            for path in (path for some in converted.values() for path in some):
+                measure.cache_embedding_file(path)
+            found.append(float(measure.score(*(some[0].parent for some in converted.values()))))
+    logging.disable(logging.NOTSET)
+    torch.set_grad_enabled(True)
+    return found
+
+
+def by_us(
+    checkpoint: Path, recordings: dict[str, list[Recording]], layers: int, folder: Path, precision: str
+) -> list[float]:
+    """Compute FAD of every hidden state as the workflow does, with all its columns."""
+    entry = ENTRY | {"layers": layers, "precision": precision}
+    encoder = loading.load_entry(checkpoint, "bench", entry, "cpu")
+    blocks = speaker_blocks({r.speaker for some in recordings.values() for r in some}, BLOCKS)
+    paths = {}
+    for domain, some in recordings.items():
+        embeddings = extract(encoder, some, blocks)
+        said = attributes(encoder, entry, domain, EMOTION)
+        paths[domain] = [
+            folder / "bench" / domain / f"layer{layer:02d}" / f"{EMOTION}.h5" for layer in range(layers + 1)
+        ]
+        for layer, path in enumerate(paths[domain]):
+            store.write(path, embeddings, layer, said)
+    found = []
+    for layer in range(layers + 1):
+        files = {domain: [str(some[layer])] for domain, some in paths.items()}
+        rows, _ = fad.run(files, model="bench", layer=layer, emotions=[EMOTION], paired=True)
+        found.append(rows[0]["fad"])
+    return found
+
+
+def decomposition(
+    checkpoint: Path,
+    recordings: dict[str, list[Recording]],
+    converted: dict[str, list[Path]],
+    of: dict[str, list[float]],
+    layers: int,
+) -> tuple[pd.DataFrame, float]:
+    """Go from our FAD to that of fadtk in steps, each by fadtk's own formula on frames that are held in memory.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per hidden state.
+    worst : float
+        The largest difference between our FAD and that of the formula on the same frames, in units of the two traces.
+    """
+    from fadtk.fad import calc_embd_statistics, calc_frechet_distance
+
+    encoder = loading.load_entry(checkpoint, "bench", ENTRY | {"layers": layers}, "cpu")
+    # as we read a recording; then with the resampler and the 16 bits of fadtk
+    read = {d: [audio.load(r.path, RATE) for r in some] for d, some in recordings.items()}
+    read_16 = {
+        d: [soundfile.read(path.parent / "convert" / str(RATE) / path.name)[0].astype(np.float32) for path in some]
+        for d, some in converted.items()
+    }
+    rows, worst = [], 0.0
+    frames, frames_16 = ([_frames(encoder, some) for some in samples.values()] for samples in (read, read_16))
+    for layer in range(layers + 1):
+        steps = {}
+        for name, sides, kind in (
+            ("its formula", frames, np.float64),
+            ("and float16", frames, np.float16),
+            ("and its recordings", frames_16, np.float16),
+        ):
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                statistics = [calc_embd_statistics(side[layer].astype(kind).astype(np.float64)) for side in sides]
+                steps[name] = float(np.real(calc_frechet_distance(*statistics[0], *statistics[1])))
+            if kind == np.float64:
+                traces = sum(np.trace(covariance) for _, covariance in statistics)
+        worst = max(worst, abs(of["float32"][layer] - steps["its formula"]) / traces)
+        ends = {"ours, bfloat16": of["bfloat16"][layer], "ours": of["float32"][layer]}
+        rows.append({"state": layer} | ends | steps | {"fadtk": of["fadtk"][layer]})
+    return pd.DataFrame(rows), worst
+
+
+def _frames(encoder: loading.Encoder, clips: list[np.ndarray]) -> list[np.ndarray]:
+    """Run clips through transformers' model one by one; return the frames (m, d) of every hidden state."""
+    parts = []
+    with torch.inference_mode():
+        for samples in clips:
+            values = encoder.extractor(samples, sampling_rate=RATE, return_tensors="pt").input_values
+            parts.append(encoder.model(values, output_hidden_states=True).hidden_states)
+    return [torch.cat(same, dim=1)[0].numpy() for same in zip(*parts, strict=True)]
+
+
+if __name__ == "__main__":
+    main()
