@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 
-.PHONY: demo pretrain report test test-slow lint dag bench bench-quick clean
+.PHONY: demo pretrain report test test-slow lint dag bench bench-gpu bench-quick clean
 
 # every package at the version that the tests ran with
 .venv/installed: pyproject.toml envs/pins.txt
@@ -53,13 +53,18 @@ BENCHMARKS := extraction precision peer probes distances adaptation batches eval
 
 # another program to compare with; without its many dependencies, none of which is used. The comparison is left out
 # where it cannot be fetched
-build/fadtk: .venv/installed
+build/fadtk: | .venv/installed
 	-$(BIN)/python -m pip install --quiet --no-deps --target $@ \
 		fadtk==1.1.0 hypy-utils==1.0.29 librosa==0.11.0 lazy_loader==0.6
 
 bench: .venv/installed build/fadtk
 	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || exit 1; done
 	$(BIN)/python bench/table.py
+
+# extraction of all of RAVDESS and a stage of peft, on a GPU where there is one
+bench-gpu: .venv/installed
+	$(BIN)/python bench/precision.py --device auto --clips 200
+	$(BIN)/python bench/adaptation.py
 
 # runs every benchmark to its end on very little data, without judging the results
 bench-quick: .venv/installed build/fadtk

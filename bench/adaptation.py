@@ -297,7 +297,7 @@ def gpu(report: Report, checkpoint: Path, recordings: list) -> None:
     answers = np.array([EMOTIONS.index(r.emotion) for r in recordings])
     rows = np.arange(len(recordings))
     domain = Domain([], answers, Split(rows, rows, rows, 0), kept, {})
-    learner = learners.Learner(model, stages.Training(1, 1e-4, 0.01, size))
+    learner = learners.Learner(model, stages.Training(1, 1e-4, 0.01, size), "bfloat16")
     drawn = training.batches(rows, size, np.random.default_rng(0))
 
     def keep_fronts() -> None:

@@ -36,22 +36,32 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=40, help="clips of each emotion and domain (default 40)")
+    parser.add_argument("--device", default="cpu", help="what to compute on, as in the config (default cpu)")
     parser.set_defaults(layers=12)
     options = parse(parser, clips=4, layers=1)
     report = Report(
         "precision",
         "extraction of four emotions of speech and song in bfloat16",
-        "the same in float32, emotion by emotion in turn; CPU seconds, so that neighbours count little",
+        "the same in float32, emotion by emotion in turn; CPU seconds, so that neighbours count little; on a GPU those "
+        "of the clock",
         options.quick,
     )
     source, recordings = both_domains(EMOTIONS, options.clips)
     print(f"recordings: {source}", flush=True)
     with scratch() as folder:
         write_base_encoder(folder / "base", options.layers)
-        compare(report, "wav2vec2-base, random weights", folder / "base", options.layers, recordings, folder / "random")
+        compare(
+            report,
+            "wav2vec2-base, random weights",
+            folder / "base",
+            options.layers,
+            recordings,
+            folder / "random",
+            options.device,
+        )
         if WHISPER.exists():
             # padded windows that fit RAVDESS
-            compare(report, "whisper-tiny.en", WHISPER, 4, recordings, folder / "real", window_seconds=8)
+            compare(report, "whisper-tiny.en", WHISPER, 4, recordings, folder / "real", options.device, 8)
     report.facts |= {"recordings": source, "threads": THREADS, "capabilities": capabilities()}
     report.write()
 
@@ -69,15 +79,18 @@ def compare(
     layers: int,
     recordings: dict[str, list[Recording]],
     folder: Path,
+    device: str,
     window_seconds: float = 30,
 ) -> None:
     """Extract in both precisions, and compare times and results."""
     entry = {"checkpoint": name, "layers": layers, "window_seconds": window_seconds}
-    loaded = {p: loading.load_entry(checkpoint, "bench", entry | {"precision": p}, "cpu") for p in PRECISIONS}
+    loaded = {p: loading.load_entry(checkpoint, "bench", entry | {"precision": p}, device) for p in PRECISIONS}
     blocks = speaker_blocks({r.speaker for some in recordings.values() for r in some}, BLOCKS)
     spent = dict.fromkeys(PRECISIONS, 0.0)
     paths: dict[str, dict[str, list[str]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
     means: dict[str, dict[str, list[np.ndarray]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
+    on_gpu = loaded["float32"].device.type != "cpu"
+    clock = time.perf_counter if on_gpu else time.process_time
     for encoder in loaded.values():
         # not measured: the first calls load code
         extract(encoder, next(iter(recordings.values()))[:1], blocks)
@@ -85,7 +98,7 @@ def compare(
         for emotion in EMOTIONS:
             chosen = [r for r in some if r.emotion == emotion]
             for precision, encoder in loaded.items():
-                seconds, found = timed(partial(extract, encoder, chosen, blocks), time.process_time)
+                seconds, found = timed(partial(extract, encoder, chosen, blocks), clock)
                 spent[precision] += seconds
                 said = attributes(encoder, entry, domain, emotion)
                 means[precision][domain].append(found.pooled)
@@ -94,7 +107,11 @@ def compare(
                     store.write(path, found, layer, said)
                     paths[precision][domain].append(str(path))
     report.seconds[name] = spent
-    report.figure(f"{name}: time", "CPU ratio", spent["float32"] / spent["bfloat16"], ">=", 1.7)
+    kind, least = ("ratio", 3) if on_gpu else ("CPU ratio", 1.7)
+    report.figure(f"{name}: time", kind, spent["float32"] / spent["bfloat16"], ">=", least)
+    report.note(", ".join(f"{precision} {seconds:.1f} s" for precision, seconds in spent.items()))
+    if loaded["float32"].device.type == "cuda":
+        report.note(f"{torch.cuda.get_device_name()}, at most {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     distances(report, name, paths, layers)
     accuracies(report, name, means, recordings)
 

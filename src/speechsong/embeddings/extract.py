@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NoReturn
 
@@ -25,8 +25,8 @@ from speechsong.logs import log, progress
 BATCH_SECONDS = 30.0
 # seconds of audio that are read ahead and sorted by length, so that a batch holds clips of similar lengths
 READ_AHEAD_SECONDS = 120.0
-# threads that read, resample and normalise while the encoder computes, and how many clips they are ahead of it
-READERS, CLIPS_AHEAD = 2, 32
+# threads that read, resample and normalise while the encoder computes, and the most clips that they are ahead of it
+READERS, MOST_AHEAD = 2, 64
 # the number of a clip, and the samples of one of its windows
 Window = tuple[int, np.ndarray]
 
@@ -155,31 +155,29 @@ def _read_ahead(encoder: Encoder, recordings: list[Recording], members: list[int
         samples = forward.read(encoder, recordings[i].path, recordings[i].edits)
         return [(i, w) for w in forward.prepare(encoder, samples)]
 
-    windows, samples = [], 0
-    for clip in _in_threads(windows_of, members):
-        windows += clip
-        samples += sum(len(w) for _, w in clip)
-        if samples >= READ_AHEAD_SECONDS * encoder.rate:
-            yield windows
-            windows, samples = [], 0
-    if windows:
-        yield windows
-
-
-def _in_threads(function: Callable[[int], list[Window]], items: list[int]) -> Iterator[list[Window]]:
-    """Yield what a function makes of each item, in order, computed in threads for `CLIPS_AHEAD` items in advance."""
+    room = READ_AHEAD_SECONDS * encoder.rate
+    windows: list[Window] = []
+    samples = longest = 0
+    coming: deque[Future[list[Window]]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
-        coming: deque[Future[list[Window]]] = deque()
         try:
-            for item in items:
-                coming.append(pool.submit(function, item))
-                if len(coming) > CLIPS_AHEAD:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+            for k, i in enumerate(members, start=1):
+                coming.append(pool.submit(windows_of, i))
+                # lengths are known once clips are read: as many as fit the room, if none is longer than those so far
+                ahead = min(MOST_AHEAD, max(READERS, int(room / longest))) if longest else READERS
+                while coming and (len(coming) > ahead or k == len(members)):
+                    clip = coming.popleft().result()
+                    windows += clip
+                    length = sum(len(w) for _, w in clip)
+                    samples, longest = samples + length, max(longest, length)
+                    if samples >= room:
+                        yield windows
+                        windows, samples = [], 0
         finally:
             for future in coming:
                 future.cancel()
+    if windows:
+        yield windows
 
 
 def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embeddings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -96,6 +97,27 @@ def test_batches_change_nothing(folders, recordings, monkeypatch, family, ahead,
     monkeypatch.setattr(extract, "READ_AHEAD_SECONDS", ahead)
     monkeypatch.setattr(extract, "BATCH_SECONDS", seconds)
     assert_alike(extract.extract(encoder, recordings, BLOCKS), usual)
+
+
+@pytest.mark.parametrize(("seconds", "ahead"), [(60, 2), (30, 4), (1, 64)])
+def test_clips_are_read_ahead_in_order_and_as_far_as_memory_allows(monkeypatch, seconds, ahead):
+    begun = []
+
+    def read(encoder, path, edits):
+        begun.append(path)
+        return np.full(seconds * encoder.rate, int(path), np.float32)
+
+    monkeypatch.setattr(forward, "read", read)
+    monkeypatch.setattr(forward, "prepare", lambda encoder, samples: [samples])
+    made = [Recording(f"c{i}", str(i), "calm", "01") for i in range(300)]
+    got = []
+    for windows in extract._read_ahead(SimpleNamespace(rate=10), made, list(range(300))):
+        time.sleep(0.02)
+        assert len(windows) == 120 // seconds or windows[-1][0] == 299
+        assert all((samples == i).all() for i, samples in windows)
+        got += [i for i, _ in windows]
+        assert len(begun) <= len(got) + ahead + 1
+    assert got == list(range(300))
 
 
 @pytest.fixture
