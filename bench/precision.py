@@ -35,7 +35,7 @@ transformers.utils.logging.disable_progress_bar()
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=40, help="clips of each emotion and domain (default 40)")
+    parser.add_argument("--clips", type=int, default=20, help="clips of each emotion and domain (default 20)")
     parser.add_argument("--device", default="cpu", help="what to compute on, as in the config (default cpu)")
     parser.set_defaults(layers=12)
     options = parse(parser, clips=4, layers=1)

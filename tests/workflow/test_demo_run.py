@@ -225,7 +225,9 @@ def test_a_specialist_grows_with_depth(demo):
 def test_only_claims_about_other_emotions_or_more_adaptation_lack_a_verdict(demo):
     claims = pd.read_csv(demo.folder / "results/demo/tables/claims.csv")
     lacking = claims[claims["verdict"] == "not in this run"]
-    of_emotions = (lacking["section"] == "V-A Fig. 2") | lacking["claim"].str.contains("calm|closest|order the emotions")
+    of_emotions = (lacking["section"] == "V-A Fig. 2") | lacking["claim"].str.contains(
+        "calm|closest|order the emotions"
+    )
     of_adaptation = (lacking["section"] == "V-B") & (lacking["encoder"] == "w2v2")
     assert (of_emotions | of_adaptation).all()
 

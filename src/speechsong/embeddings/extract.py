@@ -242,7 +242,8 @@ def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tup
     try:
         with devices.autocast(encoder.device, encoder.precision):
             fronts, lengths = zip(*(forward.front(encoder, w) for _, w in batch), strict=True)
-            padded = list(forward.blocks(encoder, list(fronts)))
+            # blocks add to their input: in float32, so that no sum is rounded to bfloat16
+            padded = list(forward.blocks(encoder, [state.float() for state in fronts]))
         longest = max(map(len, fronts))
         lengths_column = torch.tensor(lengths, device=encoder.device)[:, None]
         valid = (torch.arange(longest, device=encoder.device) < lengths_column).flatten().nonzero().squeeze(1)
