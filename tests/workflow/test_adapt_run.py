@@ -70,7 +70,7 @@ def test_another_seed_or_setting_redoes_its_own_stages_only(demo):
         text = plan.stdout + plan.stderr
         assert plan.returncode == 0, text
         if jobs is None:
-            assert text.count("random-7: speech-music") == text.count("random-7: speech+music") == 1
+            assert text.count("random-7: speech-music") == text.count("random-7: speech+music") == 2  # encoders
             assert "random-0: speech" not in text
         else:
             assert {rule for rule in ("adapt_peft", "adapt_pooled", "extract_w2v2") if rule in text} == jobs
@@ -81,8 +81,8 @@ def test_one_part_of_peft_adds_stages_and_redoes_none(demo):
     plan = demo.snakemake("-n", "adapt", config=config)
     text = plan.stdout + plan.stderr
     assert plan.returncode == 0, text
-    assert re.search(r"^adapt_peft +14$", text, re.M)  # 2 parts, 7 directions
-    assert "Adapt mert, peft," not in text and "adapt_pooled" not in text
+    assert re.search(r"^adapt_peft +28$", text, re.M)  # 2 encoders, 2 parts, 7 directions
+    assert not re.search("Adapt [a-z]+, peft,", text) and "adapt_pooled" not in text
     results, place = demo.folder / "results/demo", "mert/peft-lora/random-0/speech+music"
     try:
         done = demo.snakemake(f"results/demo/adapt/{place}.csv", config=config)

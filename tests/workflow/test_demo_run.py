@@ -76,7 +76,7 @@ def test_everything_is_there_with_the_columns_that_users_rely_on(demo):
         *("clip_id", "path", "domain", "emotion", "speaker", "gender", "statement", "take", "intensity"),
         *("seconds", "sample_rate", "channels", "heard", "bandwidth", "sha256", "duplicate_of"),
     ]
-    assert sorted(clips["channels"].value_counts()) == [1, 119]
+    assert set(clips["channels"]) == {"1"}
     for name in FIGURES:
         assert (results / f"figures/{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{name}.pdf").read_bytes().startswith(b"%PDF")

@@ -181,9 +181,9 @@ def test_a_formula_of_the_distance(thin):
     # pairs read their files as FAD does
     assert found.jobs == FAD | PAIRS | FAD_SHOWN | PAIRS_SHOWN
     assert found.of("FAD") == [
-        f"{model}, layer {layer}: all {what}"
-        for model in ("mert", "w2v2")
-        for layer in ("00", "01", "02")
+        f"{model}, layer {layer:02d}: all {what}"
+        for model, layers in (("mert", 9), ("w2v2", 3))
+        for layer in range(layers)
         for what in ("emotions", "pairs of emotions")
     ]
 
