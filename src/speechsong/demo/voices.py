@@ -23,6 +23,7 @@ ACTORS = range(1, 11)
 OTHER_ACTORS = range(11, 51)
 CHANNELS = {"speech": 1, "song": 2}
 FOLDERS = {"speech": "Audio_Speech_Actors_01-24", "song": "Audio_Song_Actors_01-24"}
+STEREO = "Audio_Speech_Actors_01-24/Actor_01/03-01-02-01-01-01-01.wav"
 
 # contours and formants are computed once per block of 10 ms
 _BLOCK = 480
@@ -178,12 +179,12 @@ def write_voice(root: str | Path, recording: str) -> None:
     root
         The folder of the corpus.
     recording
-        One of `recordings`. The first one of speech gets two channels, because RAVDESS has a few such files.
+        One of `recordings`. `STEREO` gets two channels, because RAVDESS has a few such files.
     """
     import soundfile
 
     samples = synthesise(recording)
-    if recording == recordings("speech")[0]:
+    if recording == STEREO:
         samples = np.stack([samples, 0.9 * samples], axis=1)
     with files.atomic(Path(root) / recording) as path:
         soundfile.write(path, np.round(samples * 32767.0).astype(np.int16), SAMPLE_RATE, subtype="PCM_16")
