@@ -116,6 +116,21 @@ def both_domains(emotions: list[str], count: int) -> tuple[str, dict[str, list]]
     return source, of_domain
 
 
+def write_embeddings(
+    encoder: Any, entry: dict, recordings: list, blocks: dict[str, int], folder: Path, domain: str, emotion: str
+) -> tuple[Any, list[Path]]:
+    """Do what a job of extraction does: return the embeddings, and the file that was written of each hidden state."""
+    from speechsong.embeddings import store
+    from speechsong.embeddings.extract import attributes, extract
+
+    embeddings = extract(encoder, recordings, blocks)
+    said = attributes(encoder, entry, domain, emotion)
+    paths = [folder / f"bench/{domain}/layer{layer:02d}/{emotion}.h5" for layer in range(encoder.layers + 1)]
+    for layer, path in enumerate(paths):
+        store.write(path, embeddings, layer, said)
+    return embeddings, paths
+
+
 class Report:
     """Prints lines of results and keeps them for `write`."""
 

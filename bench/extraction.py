@@ -28,6 +28,7 @@ from common import (
     speedup,
     timed,
     write_base_encoder,
+    write_embeddings,
 )
 from speechsong import files
 from speechsong.corpora import audio
@@ -37,7 +38,7 @@ from speechsong.corpora.zenodo import ravdess_recordings
 from speechsong.demo import voices
 from speechsong.distances import fad
 from speechsong.embeddings import store
-from speechsong.embeddings.extract import _Sums, attributes, extract
+from speechsong.embeddings.extract import Sums
 from speechsong.embeddings.moments import Moments
 from speechsong.encoders import loading
 
@@ -123,11 +124,7 @@ def load(checkpoint: Path, layers: int) -> loading.Encoder:
 def ours(encoder: loading.Encoder, recordings: list, folder: Path, block_of: dict[str, int] | None = None):
     """Do what a job of the workflow does, and write its files."""
     block_of = block_of or speaker_blocks({r.speaker for r in recordings}, BLOCKS)
-    result = extract(encoder, recordings, block_of)
-    said = attributes(encoder, ENTRY, "speech", "angry")
-    for state in range(encoder.layers + 1):
-        store.write(folder / f"layer{state:02d}" / "angry.h5", result, state, said)
-    return result
+    return write_embeddings(encoder, ENTRY, recordings, block_of, folder, "speech", "angry")[0]
 
 
 def waveforms(encoder: loading.Encoder, path: str) -> torch.Tensor:
@@ -262,17 +259,17 @@ def moments_of(report: Report, frames: int, offset: float) -> None:
     scale = 10 ** -np.linspace(0, 3, width)
     owner = torch.ones(1, size)
     spent, sides = {"ours": 0.0, "float64": 0.0}, []
+    deviation = np.sqrt(np.mean(scale**2))  # of a channel, after the rotation
     for corpus in range(2):
         mixing = np.linalg.qr(rng.standard_normal((width, width)))[0]
-        ours, count = _Sums(1, width, torch.device("cpu")), frames // 2 // size * size
+        ours, count = Sums(1, width, torch.device("cpu")), frames // 2 // size * size
         square, linear = (torch.zeros(shape, dtype=torch.float64) for shape in ((width, width), width))
         for _ in range(count // size):
             batch = (rng.standard_normal((size, width)) * scale) @ mixing
-            # of rotated channels, each has about this deviation
-            batch += (offset + 0.3 * corpus) * np.sqrt(np.mean(scale**2))
+            batch += (offset + 0.3 * corpus) * deviation
             batch = torch.from_numpy(batch.astype(np.float32))
             spent["ours"] += timed(partial(ours.add, 0, batch, owner))[0]
-            exact = batch.double() - offset * np.sqrt(np.mean(scale**2))
+            exact = batch.double() - offset * deviation
             spent["float64"] += timed(partial(square.addmm_, exact.T, exact))[0]
             linear += exact.sum(dim=0)
         mean = (linear / count).numpy()
@@ -281,11 +278,7 @@ def moments_of(report: Report, frames: int, offset: float) -> None:
         sides.append(
             (
                 Moments(count, found.mean, upper + np.triu(upper, 1).T),
-                Moments(
-                    count,
-                    mean + offset * np.sqrt(np.mean(scale**2)),
-                    square.numpy() - count * np.outer(mean, mean),
-                ),
+                Moments(count, mean + offset * deviation, square.numpy() - count * np.outer(mean, mean)),
             )
         )
     fads = [fad.frechet(a, b).fad for a, b in zip(*sides, strict=True)]

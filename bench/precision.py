@@ -16,11 +16,10 @@ import pandas as pd
 import torch
 import transformers
 
-from common import WHISPER, Report, both_domains, parse, scratch, timed, write_base_encoder
+from common import WHISPER, Report, both_domains, parse, scratch, timed, write_base_encoder, write_embeddings
 from speechsong.corpora.recordings import Recording, speaker_blocks
 from speechsong.distances import fad
-from speechsong.embeddings import store
-from speechsong.embeddings.extract import attributes, extract
+from speechsong.embeddings.extract import extract
 from speechsong.embeddings.features import Split
 from speechsong.encoders import loading
 from speechsong.probes import converged
@@ -91,14 +90,11 @@ def compare(
         for emotion in EMOTIONS:
             chosen = [r for r in some if r.emotion == emotion]
             for precision, encoder in loaded.items():
-                seconds, found = timed(partial(extract, encoder, chosen, blocks), clock)
+                work = partial(write_embeddings, encoder, entry, chosen, blocks, folder / precision, domain, emotion)
+                seconds, (found, written) = timed(work, clock)
                 spent[precision] += seconds
-                said = attributes(encoder, entry, domain, emotion)
                 means[precision][domain].append(found.pooled)
-                for layer in range(layers + 1):
-                    path = folder / precision / "bench" / domain / f"layer{layer:02d}" / f"{emotion}.h5"
-                    store.write(path, found, layer, said)
-                    paths[precision][domain].append(str(path))
+                paths[precision][domain] += map(str, written)
     report.seconds[name] = spent
     kind, least = ("ratio", 3) if on_gpu else ("CPU ratio", 1.7)
     report.figure(f"{name}: time", kind, spent["float32"] / spent["bfloat16"], ">=", least)

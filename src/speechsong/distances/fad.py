@@ -143,7 +143,9 @@ def run(
     sizes = {emotion: in_a * in_b / (in_a + in_b) for emotion, (in_a, in_b) in clips.items()}
     orders = scale.orders(*(len(parts[0].count) for parts in blocks["all"]), paired=paired)
     rows, left_out = [], []
-    for emotion, parts in blocks.items():
+    # of a single emotion, `all` is the same once more
+    for emotion in [*emotions, "all"] if len(emotions) > 1 else emotions:
+        parts = blocks[emotion]
         a, b = (join(side) if len(side) > 1 else side[0] for side in parts)
         estimated = estimate(a, b, paired=paired)
         share = min(sizes.values()) / sizes[emotion]
@@ -179,6 +181,8 @@ def run(
             }
             for one in estimated.left_out
         ]
+    if len(emotions) == 1:
+        rows, left_out = ([*table, *(row | {"emotion": "all"} for row in table)] for table in (rows, left_out))
     return rows, left_out
 
 

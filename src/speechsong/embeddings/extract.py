@@ -82,7 +82,7 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
         members = [i for i, r in enumerate(recordings) if block_of[r.speaker] == block]
         if not members:
             continue
-        sums = _Sums(states, d, devices.exact(encoder.device))
+        sums = Sums(states, d, devices.exact(encoder.device))
         for windows, seconds in _clocked(_read_ahead(encoder, recordings, members)):
             waited += seconds
             with torch.inference_mode():
@@ -112,7 +112,7 @@ def _clocked(groups: Iterator[list[Window]]) -> Iterator[tuple[list[Window], flo
         start = time.perf_counter()
 
 
-class _Sums:
+class Sums:
     """Moments of the frames so far, per hidden state: products in float32, sums in float64.
 
     A batch is centred on its own mean, so that its products have no offset to lose digits to. Batches merge as in
@@ -180,7 +180,7 @@ def _read_ahead(encoder: Encoder, recordings: list[Recording], members: list[int
         yield windows
 
 
-def _run(encoder: Encoder, windows: list[Window], sums: _Sums, result: Embeddings) -> None:
+def _run(encoder: Encoder, windows: list[Window], sums: Sums, result: Embeddings) -> None:
     """Run the windows of several clips of one block: add to the sums, and write clip means into `result`."""
     windows = sorted(windows, key=lambda window: len(window[1]))
     members = sorted({i for i, _ in windows})

@@ -14,6 +14,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -87,10 +88,7 @@ def paper_layers(table: pd.DataFrame, domains: list[str], emotions: list[str]) -
         axis.axhline(100 / len(emotions), color="black", lw=0.7, ls=":")
         axis.set_title(model)
     _finish(figure, axes, "Accuracy (%)", (0, 100))
-    for axis, model in zip(axes[0], models, strict=True):
-        if accuracy.loc[accuracy["model"] == model, "layer"].nunique() == 1:
-            axis.set_xticks([], [])
-            axis.set_xlabel("no layers")
+    _label_levels(axes, accuracy, models)
     return figure
 
 
@@ -114,7 +112,9 @@ def paper_emotions(table: pd.DataFrame, domains: list[str], emotions: list[str])
             for emotion in emotions:
                 _line(axis, _by_layer(panel, f"recall_{emotion}"), emotion, style.of_emotion(emotion, emotions))
             axis.set_title(f"{model}, {domain}")
-    return _finish(figure, axes, "Recall (%)", (-2, 102))
+    _finish(figure, axes, "Recall (%)", (-2, 102))
+    _label_levels(axes, table[table["over"] == "layer"], models)
+    return figure
 
 
 def paper_fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
@@ -140,6 +140,7 @@ def paper_fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
         axis.set_title(model)
         axis.set_xlabel("Layer")
         axis.set_ylim(bottom=0)
+    _label_levels(axes, table, models)
     axes[0][0].set_ylabel("FAD (squared units)")
     figure.suptitle(f"{domains[0]} to {domains[1]}", fontsize=8)
     style.legend_below(figure, axes[0][0])
@@ -205,11 +206,9 @@ def similarity(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> 
                 axis.plot([], [], ls="", **look, label=emotion)
             axis.axhline(0, color="black", lw=0.7, ls=":")
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.xaxis.set_minor_locator(NullLocator())
             axis.set_title(f"{model}\n{source} to {target}")
         row[0].set_ylabel("Kept (%)")
+        _label_few(row[0].xaxis)
     for axis in axes[-1]:
         axis.set_xlabel(f"FAD ({protocol} split)")
     style.legend_below(figure, axes[0][0])
@@ -402,14 +401,12 @@ def fad(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> Figure:
         axis.set_title(model)
         # logarithmic, because layers differ by more than emotions do
         axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_locator(NullLocator())
         axis.set_ylabel("FAD (squared units)")
         least = panel["value"].where(panel["value"] > 0).min()
         # an interval that comes near zero would take all the room of a logarithmic axis
         if panel["low"].min() < least / 4:
             axis.set_ylim(bottom=least / 4)
+        _label_few(axis.yaxis)
     axes[-1][0].set_xlabel("Layer")
     figure.suptitle(f"Fréchet audio distance, {domains[0]} to {domains[1]}", fontsize=8)
     style.legend_below(figure, axes[0][0])
@@ -467,9 +464,7 @@ def fad_pairs(table: pd.DataFrame, domains: list[str], emotions: list[str]) -> F
     figure.supxlabel(domains[1], fontsize=7.5)
     figure.supylabel(domains[0], fontsize=7.5)
     bar = figure.colorbar(image, ax=axes, label="Relative FAD", shrink=0.8, aspect=25)
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    bar.ax.yaxis.set_major_formatter("{x:g}")
-    bar.ax.yaxis.set_minor_locator(NullLocator())
+    _label_few(bar.ax.yaxis)
     style.legend_below(figure, axes[0][0])
     return figure
 
@@ -507,6 +502,23 @@ def _finish(
     axes[0][0].set_ylim(*limits)
     style.legend_below(figure, axes[0][0])
     return figure
+
+
+def _label_levels(axes: np.ndarray, table: pd.DataFrame, models: list[str]) -> None:
+    """Say "no layers" in place of numbers where the encoder of a column has none."""
+    for axis, model in zip(axes[-1], models, strict=True):
+        if table.loc[table["model"] == model, "layer"].nunique() == 1:
+            axis.set_xticks([], [])
+            axis.set_xlabel("no layers")
+
+
+def _label_few(axis: Axis) -> None:
+    """Label a logarithmic axis with few and round numbers, once its limits are known."""
+    low, high = sorted(axis.get_view_interval())
+    # a short range may hold none of 1, 2 and 5
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(4))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def _by_layer(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -553,14 +565,16 @@ def _dots(
     """
     labels = list(table["line"].unique())
     places = {label: place for place, label in enumerate(labels)}
-    size = (1.6 * style.COLUMN, 0.7 + len(protocols) * (0.35 + 0.2 * len(labels)))
+    # a line of dots is as high as its marks need, and further from the next than they are from each other
+    height, step = max(0.2, 0.06 * len(marks)), min(0.22, 0.8 / len(marks))
+    size = (1.6 * style.COLUMN, 0.7 + len(protocols) * (0.35 + height * len(labels)))
     figure, axes = _panels(len(protocols), len(domains), size, sharex=True, sharey=True)
     for row, (protocol, title) in zip(axes, protocols.items(), strict=True):
         for axis, domain in zip(row, domains, strict=True):
             rows = table[(table["protocol"] == protocol) & (table["panel"] == domain)]
             place = rows["line"].map(places)
             for k, (name, (label, colour, marker, face)) in enumerate(marks.items()):
-                y = place + 0.22 * (k - (len(marks) - 1) / 2)
+                y = place + step * (k - (len(marks) - 1) / 2)
                 axis.hlines(y, rows[f"{name}_low"], rows[f"{name}_high"], color=colour, lw=0.9)
                 look = {"color": colour, "mfc": face, "ls": "", "ms": 3.2, "mew": 0.8}
                 # whole at 0 and 100 too

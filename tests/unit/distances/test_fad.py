@@ -542,6 +542,14 @@ def test_one_speaker_gives_a_row_without_errors(tmp_path, paired):
     assert len(left_out) == 2 * (1 if paired else 2)
 
 
+def test_all_of_one_emotion_is_that_emotion(tmp_path):
+    paths = {d: [write(tmp_path, "calm", d, cut([30, 20, 25], 6, i), 3)] for i, d in enumerate("AB")}
+    for table in run(paths, ["calm"]):
+        half = len(table) // 2
+        assert [row["emotion"] for row in table] == half * ["calm"] + half * ["all"]
+        assert [row | {"emotion": "all"} for row in table[:half]] == table[half:]
+
+
 def two_emotions(folder) -> dict[str, list[str]]:
     return {
         d: [write(folder, e, d, cut([9, 8], 3, i + 2 * j), 3) for j, e in enumerate(("calm", "sad"))]

@@ -169,7 +169,7 @@ def test_sums_that_memory_does_not_hold_are_one_line(folders, recordings, monkey
     def full(sums, state, frames, owner):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(extract._Sums, "add", full)
+    monkeypatch.setattr(extract.Sums, "add", full)
     with pytest.raises(UserError) as caught:
         extract.extract(loaded(folders["mert"], "mert"), recordings, BLOCKS)
     text = str(caught.value)

@@ -546,6 +546,19 @@ def test_a_baseline_in_the_other_figures():
         assert band == pytest.approx((row.fad_corrected_low, row.fad_corrected_high))
 
 
+def test_encoders_side_by_side_say_which_of_them_has_no_layers():
+    accuracies, fads = (with_baseline(table) for table in (probes(1, 1), distances(1)))
+    fads = fads.assign(fad=fads["fad_corrected"])
+    draw = {figures.paper_layers: accuracies, figures.paper_emotions: accuracies, figures.paper_fad: fads}
+    for one, table in draw.items():
+        figure = one(table, DOMAINS, EMOTIONS)
+        figure.canvas.draw()
+        *_, encoder, baseline = panels(figure)
+        assert (encoder.get_xlabel(), baseline.get_xlabel()) == ("Layer", "no layers")
+        assert len(encoder.get_xticks()) > 0
+        assert len(baseline.get_xticks()) == 0
+
+
 @pytest.mark.parametrize("error", [np.nan, 100.0])
 def test_a_baseline_whose_error_is_unknown_or_large_is_still_seen(tmp_path, error):
     table = within(with_baseline(distances(1)), error)
@@ -592,6 +605,19 @@ def test_similarity():
             assert list(dots.get_alpha()) == sorted(dots.get_alpha())
 
 
+@pytest.mark.parametrize("reach", [1.05, 2.4, 6.0, 80.0])
+def test_labels_of_fads_do_not_touch(reach):
+    table = points().assign(fad=lambda t: 0.23 * reach ** t["layer"].sub(1).div(2).astype(float))
+    figure = figures.similarity(table, DOMAINS, EMOTIONS)
+    figure.canvas.draw()
+    for axis in panels(figure)[-2:]:
+        boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+        low, high = axis.get_window_extent().intervalx
+        shown = sorted((b.x0, b.x1) for b in boxes if low <= (b.x0 + b.x1) / 2 <= high)
+        assert shown
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(shown))
+
+
 def strata() -> pd.DataFrame:
     """Make rows of `strata.strata`."""
     rng = np.random.default_rng(5)
@@ -621,6 +647,22 @@ def test_strata():
             rows = pick(table, model=model, test_domain=domain, protocol=protocol)
             by_line = dict(zip(rows["attribute"] + " " + rows["level"], rows["accuracy"], strict=True))
             np.testing.assert_allclose([value for value, _ in values], [by_line[place] for place in places])
+
+
+@pytest.mark.parametrize("models", [2, 5, 8])
+def test_marks_of_a_line_keep_together_and_do_not_overlap(models):
+    table = strata()
+    one = pick(table, model="mert")
+    table = pd.concat([one.assign(model=f"model{i}") for i in range(models)], ignore_index=True)
+    figure = figures.strata(table, DOMAINS, EMOTIONS)
+    figure.canvas.draw()
+    axis = panels(figure)[0]
+    heights = sorted(axis.transData.transform((0, line.get_ydata()[0]))[1] for line in axis.get_lines()[:models])
+    within = np.diff(heights)
+    pitch = abs(np.diff(axis.transData.transform([(0, 0), (0, 1)])[:, 1])[0])
+    size = axis.get_lines()[0].get_markersize() * figure.dpi / 72
+    assert within.min() > 0.9 * size
+    assert pitch - (heights[-1] - heights[0]) > 1.2 * within.max()
 
 
 def weights() -> pd.DataFrame:

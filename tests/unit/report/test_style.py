@@ -82,6 +82,14 @@ def test_the_notice_is_text(tmp_path, notice):
     assert red(tmp_path / "f.png") > 0
 
 
+def test_a_long_notice_is_as_wide_as_the_figure(tmp_path):
+    style.save(drawing(), [str(tmp_path / "0.png")], "")
+    style.save(drawing(), [str(tmp_path / "1.png")], 8 * "These numbers mean nothing at all. ")
+    without, with_notice = (matplotlib.image.imread(tmp_path / f"{i}.png") for i in range(2))
+    assert with_notice.shape[1] < 1.05 * without.shape[1]
+    assert red(tmp_path / "1.png") > 4000
+
+
 def red(path: Path) -> int:
     """Count pixels of the notice's red."""
     pixels = matplotlib.image.imread(path)[..., :3]
