@@ -131,12 +131,22 @@ def test_other_encoders_are_asked_by_family_and_the_rise_of_all():
     assert {row["verdict"] for row in found.values() if row["encoder"] in DEPTH} == {MISSING}
 
 
-@pytest.mark.parametrize("left", [("bored", "proud"), ("angry", "happy", "calm")])
-def test_orders_need_all_emotions(left):
-    tables = [table[table["emotion"].isin([*left, "all"])] for table in fads("hubert", as_the_paper("hubert"))]
-    found = by_name(judge_distances({"hubert": distances(*tables)}, list(PAPER)))
-    assert found[CLOSEST, "hubert", "plain"]["verdict"] == MISSING
+@pytest.mark.parametrize("left", [("bored", "proud"), ("angry", "happy"), ("angry", "happy", "calm")])
+def test_orders_need_the_emotions_that_they_name(left):
+    tables = {m: [t[t["emotion"].isin([*left, "all"])] for t in fads(m, as_the_paper(m))] for m in DEPTH}
+    found = by_name(judge_distances({m: distances(*both) for m, both in tables.items()}, list(PAPER)))
+    assert found[CLOSEST, "hubert", "plain"]["verdict"] == found[THEN, "hubert", "plain"]["verdict"] == MISSING
     assert found[LAST, "hubert", "plain"]["verdict"] == "holds"
+    closer, alike = found["angry is closer than calm", "hubert", "plain"], found[ALIKE, "w2v2, hubert, mert", "plain"]
+    if "calm" not in left:
+        # two orders of two emotions are the same by chance every other time
+        assert closer["verdict"] == alike["verdict"] == MISSING
+        return
+    mean = sum(LEVEL[e] for e in left) / 3
+    assert closer["number"] == pytest.approx((LEVEL["calm"] - LEVEL["angry"]) / mean)
+    assert (alike["number"], alike["verdict"]) == (1, "holds")
+    # three random orders of three have W = 1 in one case of 36, and 7/9 in six
+    assert alike["bound"] == pytest.approx(7 / 9)
 
 
 def test_a_distance_without_an_error_decides_nothing():
