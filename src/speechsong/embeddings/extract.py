@@ -241,7 +241,8 @@ def _states(encoder: Encoder, batch: list[Window], place: dict[int, int]) -> tup
     """
     try:
         with devices.autocast(encoder.device, encoder.precision):
-            fronts, lengths = zip(*(forward.front(encoder, w) for _, w in batch), strict=True)
+            windows, together = [w for _, w in batch], encoder.device.type != "cpu"
+            fronts, lengths = zip(*forward.fronts(encoder, windows, together=together), strict=True)
             # blocks add to their input: in float32, so that no sum is rounded to bfloat16
             padded = list(forward.blocks(encoder, [state.float() for state in fronts]))
         longest = max(map(len, fronts))

@@ -5,14 +5,16 @@ block i. The last one is as transformers 5 returns it: in Whisper after the fina
 layer norm before it.
 
 Base models normalise over time in their first convolution, so padding a waveform would change every frame. What comes
-before the first block (the front) is therefore computed clip by clip, without padding. Only the blocks see padded
-batches, with a mask. The result is what the model gives for each clip alone.
+before the first block (the front) is therefore computed without padding: clip by clip, or of equally long clips at
+once. Only the blocks see padded batches, with a mask. The result is what the model gives for each clip alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -80,33 +82,51 @@ def front(encoder: Encoder, window: np.ndarray) -> tuple[torch.Tensor, int]:
     frames : int
         How many of the T frames are not padding. Fewer than T only in families that pad their input themselves.
     """
-    if encoder.kind.reads_spectra:
-        return _front_of_spectrum(encoder, window), math.ceil(len(window) / encoder.hop)
-    state = _front_of_samples(encoder, window)
-    return state, len(state)
+    return fronts(encoder, [window])[0]
 
 
-def _front_of_spectrum(encoder: Encoder, window: np.ndarray) -> torch.Tensor:
+def fronts(encoder: Encoder, windows: list[np.ndarray], *, together: bool = False) -> list[tuple[torch.Tensor, int]]:
+    """Compute hidden state 0 of several windows, each as `front` does.
+
+    Parameters
+    ----------
+    windows : list of ndarray (m,), float32
+        From `prepare`, by length.
+    together
+        Whether to compute neighbours of equal length at once: they need no padding. A GPU idles over one short window;
+        a CPU is no faster with several.
+    """
+    found = []
+    keys = map(len, windows) if together else range(len(windows))
+    for _, group in groupby(zip(keys, windows, strict=True), key=itemgetter(0)):
+        equal = [window for _, window in group]
+        states = _of_spectra(encoder, equal) if encoder.kind.reads_spectra else _of_samples(encoder, equal)
+        frames = math.ceil(len(equal[0]) / encoder.hop) if encoder.kind.reads_spectra else states.shape[1]
+        found += [(state, frames) for state in states]
+    return found
+
+
+def _of_spectra(encoder: Encoder, windows: list[np.ndarray]) -> torch.Tensor:
     model = encoder.model
     # the extractor uses torch on the CPU, and would lose digits, too, where the encoder is to
     with torch.autocast("cpu", enabled=False):
-        spectrum = encoder.extractor(window, sampling_rate=encoder.rate, return_tensors="pt").input_features
-    hidden = nn.functional.gelu(model.conv1(spectrum.to(encoder.device)))
+        spectra = encoder.extractor(windows, sampling_rate=encoder.rate, return_tensors="pt").input_features
+    hidden = nn.functional.gelu(model.conv1(spectra.to(encoder.device)))
     hidden = nn.functional.gelu(model.conv2(hidden)).transpose(1, 2)
-    return (hidden + model.embed_positions.weight)[0]
+    return hidden + model.embed_positions.weight
 
 
-def _front_of_samples(encoder: Encoder, window: np.ndarray) -> torch.Tensor:
+def _of_samples(encoder: Encoder, windows: list[np.ndarray]) -> torch.Tensor:
     model = encoder.model
-    samples = torch.from_numpy(np.ascontiguousarray(window, dtype=np.float32)).to(encoder.device)
-    hidden = model.feature_extractor(samples[None]).transpose(1, 2)
+    samples = torch.from_numpy(np.stack(windows).astype(np.float32, copy=False)).to(encoder.device)
+    hidden = model.feature_extractor(samples).transpose(1, 2)
     hidden = model.feature_projection(hidden)
     if isinstance(hidden, tuple):  # all but HuBERT also return the unprojected features
         hidden = hidden[0]
     hidden = hidden + model.encoder.pos_conv_embed(hidden)
     if not getattr(model.config, "do_stable_layer_norm", False):
         hidden = model.encoder.layer_norm(hidden)
-    return hidden[0]
+    return hidden
 
 
 def stack(encoder: Encoder) -> nn.Module:

@@ -268,14 +268,15 @@ def test_moments_of_any_width_far_from_zero(recordings, monkeypatch, width, offs
     assert len(states) == len(recordings) - 1  # two clips are of one length
     monkeypatch.setattr(forward, "prepare", lambda encoder, samples: [samples])
 
-    def front(encoder, window):
-        return torch.from_numpy(states[len(window)]).float(), len(states[len(window)])
+    def fronts(encoder, windows, **how):
+        made = [torch.from_numpy(states[len(window)]).float() for window in windows]
+        return [(state, len(state)) for state in made]
 
     def blocks(encoder, fronts):
         for state in range(2):
             yield torch.nn.utils.rnn.pad_sequence([f + state for f in fronts], batch_first=True, padding_value=99.0)
 
-    monkeypatch.setattr(forward, "front", front)
+    monkeypatch.setattr(forward, "fronts", fronts)
     monkeypatch.setattr(forward, "blocks", blocks)
     encoder = SimpleNamespace(
         name="x", layers=1, width=width, rate=24000, least=1, device=torch.device("cpu"), precision="float32"
@@ -328,16 +329,16 @@ def test_a_state_that_is_not_finite_stops_at_once(folders, recordings, family, s
 def test_the_clip_of_a_state_that_is_not_finite_is_named_in_its_batch(folders, recordings, monkeypatch):
     encoder = loaded(folders["hubert"], "hubert")
     bad = len(forward.read(encoder, recordings[4].path))
-    plain = forward.front
+    plain = forward.fronts
 
-    def front(encoder, window):
-        state, frames = plain(encoder, window)
-        if len(window) == bad:
-            state = state.clone()
-            state[7, 3] = float("inf")
-        return state, frames
+    def fronts(encoder, windows, **how):
+        found = plain(encoder, windows, **how)
+        for (state, _), window in zip(found, windows, strict=True):
+            if len(window) == bad:
+                state[7, 3] = float("inf")
+        return found
 
-    monkeypatch.setattr(forward, "front", front)
+    monkeypatch.setattr(forward, "fronts", fronts)
     with pytest.raises(UserError, match=rf"hidden state 0 of clip {recordings[4].clip_id} is not finite"):
         # all in one block, so in one batch
         extract.extract(encoder, recordings, dict.fromkeys(BLOCKS, 0))
