@@ -38,8 +38,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="what to compute on, as in the config (default cpu)")
     parser.set_defaults(layers=12)
     options = parse(parser, clips=4, layers=1)
+    # beside that of a CPU
+    name = "precision" if options.device == "cpu" else "precision-gpu"
     report = Report(
-        "precision",
+        name,
         "extraction of four emotions of speech and song in bfloat16",
         "the same in float32, emotion by emotion in turn; CPU seconds, so that neighbours count little; on a GPU those "
         "of the clock",
@@ -52,8 +54,15 @@ def main() -> None:
             # padded windows that fit RAVDESS
             compare(report, "whisper-tiny.en", WHISPER, 4, recordings, folder / "real", options.device, 8)
         write_base_encoder(folder / "base", options.layers)
-        name = "wav2vec2-base, random weights"
-        compare(report, name, folder / "base", options.layers, recordings, folder / "random", options.device)
+        compare(
+            report,
+            "wav2vec2-base, random weights",
+            folder / "base",
+            options.layers,
+            recordings,
+            folder / "random",
+            options.device,
+        )
     report.facts |= {"recordings": source, "threads": THREADS, "capabilities": capabilities()}
     report.write()
 
@@ -78,10 +87,10 @@ def compare(
     entry = {"checkpoint": name, "layers": layers, "window_seconds": window_seconds}
     loaded = {p: loading.load_entry(checkpoint, "bench", entry | {"precision": p}, device) for p in PRECISIONS}
     blocks = speaker_blocks({r.speaker for some in recordings.values() for r in some}, BLOCKS)
-    spent = dict.fromkeys(PRECISIONS, 0.0)
+    spent, peak = dict.fromkeys(PRECISIONS, 0.0), dict.fromkeys(PRECISIONS, 0.0)
     paths: dict[str, dict[str, list[str]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
     means: dict[str, dict[str, list[np.ndarray]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
-    on_gpu = loaded["float32"].device.type != "cpu"
+    on_gpu = loaded["float32"].device.type == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
     for encoder in loaded.values():
         # not measured: the first calls load code
@@ -91,16 +100,23 @@ def compare(
             chosen = [r for r in some if r.emotion == emotion]
             for precision, encoder in loaded.items():
                 work = partial(write_embeddings, encoder, entry, chosen, blocks, folder / precision, domain, emotion)
+                if on_gpu:
+                    # the first of both to read a file would wait for the disk
+                    for recording in chosen:
+                        Path(recording.path).read_bytes()
+                    torch.cuda.reset_peak_memory_stats()
                 seconds, (found, written) = timed(work, clock)
                 spent[precision] += seconds
+                if on_gpu:
+                    peak[precision] = max(peak[precision], torch.cuda.max_memory_allocated() / 2**30)
                 means[precision][domain].append(found.pooled)
                 paths[precision][domain] += map(str, written)
     report.seconds[name] = spent
     kind, least = ("ratio", 3) if on_gpu else ("CPU ratio", 1.7)
     report.figure(f"{name}: time", kind, spent["float32"] / spent["bfloat16"], ">=", least)
     report.note(", ".join(f"{precision} {seconds:.1f} s" for precision, seconds in spent.items()))
-    if loaded["float32"].device.type == "cuda":
-        report.note(f"{torch.cuda.get_device_name()}, at most {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    if on_gpu:
+        report.note(torch.cuda.get_device_name() + "".join(f", {p} {gib:.1f} GiB" for p, gib in peak.items()))
     distances(report, name, paths, layers)
     accuracies(report, name, means, recordings)
 
@@ -109,7 +125,7 @@ def distances(report: Report, name: str, paths: dict, layers: int) -> None:
     """Compare FAD by layer, in its own size and in standard errors, and the order of the emotions."""
     rows, swapped, pairs = [], 0, 0
     # a few layers tell: each takes half a minute at width 768
-    for layer in range(0, layers + 1, max(2, layers // 4)):
+    for layer in range(0, layers + 1, max(1, layers // 4)):
         of = {}
         for precision, by_domain in paths.items():
             chosen = {d: [p for p in some if f"/layer{layer:02d}/" in p] for d, some in by_domain.items()}

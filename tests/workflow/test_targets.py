@@ -121,6 +121,8 @@ def test_the_controlled_pair(run, shared):
     plan = run.snakemake("-n", "all", config=config)
     assert plan.returncode == 0, plan.stderr
     found = jobs(plan.stdout + plan.stderr)
+    # nobody who is tested was heard
+    assert "is pre-trained on" not in plan.stdout + plan.stderr
     assert found["pretrain"] == 2
     assert found["probe"] == 3 * 2 * 5
     assert found["measure_fad"] == 3 * 5

@@ -33,7 +33,8 @@ class Domain:
     inputs : ndarray or Fronts
         What the learner computes logits from: clip means, or the fronts of recordings.
     maker : dict
-        Identifies the encoder by its family and the digest of its weights; both are None for log-mel spectra.
+        What the inputs were computed with: family and weights' digest of the encoder, and the precision; None for
+        log-mel spectra.
     """
 
     clips: list[str]

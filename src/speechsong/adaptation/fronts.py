@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import soundfile
 import torch
 
 from speechsong.corpora import audio
@@ -68,14 +67,9 @@ class Fronts:
         self.lengths: dict[int, float] = {}
 
     def seconds(self, i: int) -> float:
-        """Return the length of recording i in seconds, from its header; at most what is cut out of it."""
+        """Return the length of recording i in seconds, as `audio.seconds`."""
         if i not in self.lengths:
-            try:
-                self.lengths[i] = soundfile.info(self.paths[i]).duration
-            except (soundfile.LibsndfileError, RuntimeError):
-                # reading it raises a UserError that says what is wrong
-                self.lengths[i] = len(audio.load(self.paths[i], self.encoder.rate)) / self.encoder.rate
-            self.lengths[i] = min(self.lengths[i], self.edits[i].seconds or float("inf"))
+            self.lengths[i] = audio.seconds(self.paths[i], self.edits[i])
         return self.lengths[i]
 
     def __getitem__(self, i: int) -> Clip:

@@ -188,11 +188,11 @@ def run(
     domain = domains[stage.trained]
     if stage.start is not None:
         _load_stage_one(stage.start, stage, domain, learner)
-    description = stage.describe()
+    description = stage.describe() | domain.maker
     identity = hashlib.sha256(json.dumps([description, stamps]).encode()).hexdigest()
     progress = fit(learner, domain, stage.training, (stage.seed, stage.number), state, identity)
     counts = checkpoints.count(learner.updated())
-    description |= domain.maker | {
+    description |= {
         "best_epoch": progress.best_epoch,
         "validation": progress.validation,
         "trainable_parameters": counts,
@@ -220,6 +220,7 @@ def _load_stage_one(start: str, stage: Stage, domain: Domain, learner: Learner) 
     wanted = {
         "encoder": checkpoints.encoder_identity(stage.encoder),
         "weights": domain.maker["weights"],
+        "precision": domain.maker["precision"],
         "emotions": list(stage.emotions),
         "approach": stage.approach,
     }

@@ -106,6 +106,22 @@ def _cause(path: Path, error: Exception) -> str:
     return kind or f"{text}; replace the file or take it out of the corpus"
 
 
+def seconds(path: str | Path, edited: Edits = NONE) -> float:
+    """Look up in its header how long a recording is, in seconds; at most what `edited` keeps of it.
+
+    Raises
+    ------
+    UserError
+        As `read`, if it cannot be read.
+    """
+    try:
+        length = soundfile.info(str(path)).duration
+    except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError):
+        samples, rate, _ = read(path)
+        length = len(samples) / rate
+    return min(length, edited.seconds or float("inf"))
+
+
 @lru_cache
 def _resampler(rate: int, target: int) -> torch.nn.Module:
     from torchaudio.transforms import Resample

@@ -106,6 +106,29 @@ def speaker_folds(genders: dict[str, str], rng: np.random.Generator) -> dict[str
     return {speaker: i % FOLDS for i, speaker in enumerate(order)}
 
 
+def folds_of_domains(genders: dict[str, dict[str, str]], seed: int, *, paired: bool) -> dict[str, dict[str, int]]:
+    """Deal the speakers of both domains to folds; seed k tests fold k mod 5.
+
+    Parameters
+    ----------
+    genders
+        The gender of each speaker, by domain.
+    seed
+        Of the split.
+    paired
+        As in `split`.
+
+    Returns
+    -------
+    dict of dict
+        As from `speaker_folds`, by domain.
+    """
+    if paired:
+        everyone = {s: g for some in genders.values() for s, g in some.items()}
+        genders = dict.fromkeys(genders, everyone)
+    return {d: speaker_folds(some, np.random.default_rng(seed // FOLDS)) for d, some in genders.items()}
+
+
 def given_parts(
     domain: str, clips: list[dict], seed: int, fractions: list[float], rng: np.random.Generator
 ) -> list[str]:
@@ -193,10 +216,7 @@ def split(
     folds: dict[str, dict[str, int]] = {}
     if protocol == "speaker":
         genders = {d: {c["speaker"]: c["gender"] for c in table} for d, table in clips.items()}
-        if paired:
-            merged = {s: g for table in genders.values() for s, g in table.items()}
-            genders = dict.fromkeys(clips, merged)
-        folds = {d: speaker_folds(g, np.random.default_rng(seed // FOLDS)) for d, g in genders.items()}
+        folds = folds_of_domains(genders, seed, paired=paired)
     for position, (domain, table) in enumerate(clips.items()):
         rng = np.random.default_rng([seed, position])
         if protocol == "random":

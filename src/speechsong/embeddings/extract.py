@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
 from typing import NoReturn
 
 import numpy as np
@@ -13,6 +16,7 @@ import torch
 import transformers
 
 from speechsong import __version__
+from speechsong.corpora import audio
 from speechsong.corpora.recordings import Recording
 from speechsong.embeddings import moments
 from speechsong.embeddings.store import Embeddings
@@ -25,8 +29,8 @@ from speechsong.logs import log, progress
 BATCH_SECONDS = 30.0
 # seconds of audio that are read ahead and sorted by length, so that a batch holds clips of similar lengths
 READ_AHEAD_SECONDS = 120.0
-# threads that read, resample and normalise while the encoder computes, and the most clips that they are ahead of it
-READERS, MOST_AHEAD = 2, 64
+# threads that read, resample and normalise while the encoder computes
+READERS = 2
 # the number of a clip, and the samples of one of its windows
 Window = tuple[int, np.ndarray]
 
@@ -77,38 +81,37 @@ def _extract(encoder: Encoder, recordings: list[Recording], block_of: dict[str, 
     )
     advance = progress(n, "clips")
     start, waited = time.perf_counter(), 0.0
-    # one block at a time: its sums are the only matrices in memory
-    for block in range(n_blocks):
-        members = [i for i, r in enumerate(recordings) if block_of[r.speaker] == block]
-        if not members:
-            continue
-        sums = Sums(states, d, devices.exact(encoder.device))
-        for windows, seconds in _clocked(_read_ahead(encoder, recordings, members)):
-            waited += seconds
-            with torch.inference_mode():
-                _run(encoder, windows, sums, result)
-            advance(len({i for i, _ in windows}))
-        for state in range(states):
-            merged = sums.moments(state)
-            result.count[block] = merged.count
-            result.mean[state, block] = merged.mean
-            with np.errstate(over="ignore"):
-                result.scatter[state, block] = moments.pack(merged.scatter)
-            if not np.isfinite(result.scatter[state, block]).all():
-                raise UserError(
-                    f"encoder `{encoder.name}`: hidden state {state} is so large that its covariance is not finite in "
-                    "float32; use another checkpoint"
-                )
+    order = sorted((block_of[r.speaker], i) for i, r in enumerate(recordings))
+    with closing(_read_ahead(encoder, recordings, order)) as groups:
+        # one block at a time: its sums are the only matrices in memory
+        for block, of_block in groupby(_clocked(groups), key=itemgetter(0)):
+            sums = Sums(states, d, devices.exact(encoder.device))
+            for _, windows, seconds in of_block:
+                waited += seconds
+                with torch.inference_mode():
+                    _run(encoder, windows, sums, result)
+                advance(len({i for i, _ in windows}))
+            for state in range(states):
+                merged = sums.moments(state)
+                result.count[block] = merged.count
+                result.mean[state, block] = merged.mean
+                with np.errstate(over="ignore"):
+                    result.scatter[state, block] = moments.pack(merged.scatter)
+                if not np.isfinite(result.scatter[state, block]).all():
+                    raise UserError(
+                        f"encoder `{encoder.name}`: hidden state {state} is so large that its covariance is not finite "
+                        "in float32; use another checkpoint"
+                    )
     spent = time.perf_counter() - start
     log.info("the encoder waited for recordings in %.0f %% of %.1f s", 100 * waited / spent, spent)
     return result
 
 
-def _clocked(groups: Iterator[list[Window]]) -> Iterator[tuple[list[Window], float]]:
+def _clocked(groups: Iterator[tuple[int, list[Window]]]) -> Iterator[tuple[int, list[Window], float]]:
     """Yield groups, and the seconds that each was waited for."""
     start = time.perf_counter()
-    for group in groups:
-        yield group, time.perf_counter() - start
+    for block, windows in groups:
+        yield block, windows, time.perf_counter() - start
         start = time.perf_counter()
 
 
@@ -148,36 +151,47 @@ class Sums:
         return moments.Moments(self.count[state], self.mean[state].cpu().numpy(), self.scatter[state].cpu().numpy())
 
 
-def _read_ahead(encoder: Encoder, recordings: list[Recording], members: list[int]) -> Iterator[list[Window]]:
-    """Read clips and yield their windows, `READ_AHEAD_SECONDS` of audio at a time."""
+def _read_ahead(
+    encoder: Encoder, recordings: list[Recording], order: list[tuple[int, int]]
+) -> Generator[tuple[int, list[Window]]]:
+    """Read clips, and yield the windows of each block, `READ_AHEAD_SECONDS` of audio at a time.
+
+    While the encoder computes, as much is read of what comes next, also where that is of the next block.
+
+    Parameters
+    ----------
+    order
+        (block, number of the recording), block by block.
+    """
 
     def windows_of(i: int) -> list[Window]:
         samples = forward.read(encoder, recordings[i].path, recordings[i].edits)
         return [(i, w) for w in forward.prepare(encoder, samples)]
 
-    room = READ_AHEAD_SECONDS * encoder.rate
+    left = deque((block, i, audio.seconds(recordings[i].path, recordings[i].edits)) for block, i in order)
+    coming: deque[tuple[int, float, Future[list[Window]]]] = deque()
     windows: list[Window] = []
-    samples = longest = 0
-    coming: deque[Future[list[Window]]] = deque()
+    block = 0
+    held = ahead = 0.0  # seconds in `windows` and in `coming`
     with ThreadPoolExecutor(READERS) as pool:
         try:
-            for k, i in enumerate(members, start=1):
-                coming.append(pool.submit(windows_of, i))
-                # lengths are known once clips are read: as many as fit the room, if none is longer than those so far
-                ahead = min(MOST_AHEAD, max(READERS, int(room / longest))) if longest else READERS
-                while coming and (len(coming) > ahead or k == len(members)):
-                    clip = coming.popleft().result()
-                    windows += clip
-                    length = sum(len(w) for _, w in clip)
-                    samples, longest = samples + length, max(longest, length)
-                    if samples >= room:
-                        yield windows
-                        windows, samples = [], 0
+            while left or coming:
+                while left and (not coming or ahead + left[0][2] <= READ_AHEAD_SECONDS):
+                    of_block, i, seconds = left.popleft()
+                    coming.append((of_block, seconds, pool.submit(windows_of, i)))
+                    ahead += seconds
+                of_block, seconds, clip = coming.popleft()
+                if windows and (of_block != block or held + seconds > READ_AHEAD_SECONDS):
+                    yield block, windows
+                    windows, held = [], 0.0
+                block = of_block
+                windows += clip.result()
+                held, ahead = held + seconds, ahead - seconds
         finally:
-            for future in coming:
+            for _, _, future in coming:
                 future.cancel()
     if windows:
-        yield windows
+        yield block, windows
 
 
 def _run(encoder: Encoder, windows: list[Window], sums: Sums, result: Embeddings) -> None:

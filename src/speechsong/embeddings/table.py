@@ -49,6 +49,7 @@ def _of_domain(results: Path, model: str, layer: int, domain: str) -> pd.DataFra
     absent = [path for path in paths if not Path(path).is_file()]
     if absent:
         raise UserError(f"{absent[0]}: missing; make it with `snakemake {absent[0]}`")
+    store.read_common_maker({domain: paths})
     path_of = store.arrange(paths, model=model, domain=domain, emotions=emotions, layers=[layer])[layer]
     found = features.read(path_of)
     rows = []

@@ -93,16 +93,17 @@ def fronts(encoder: Encoder, windows: list[np.ndarray], *, together: bool = Fals
     windows : list of ndarray (m,), float32
         From `prepare`, by length.
     together
-        Whether to compute neighbours of equal length at once: they need no padding. A GPU idles over one short window;
-        a CPU is no faster with several.
+        Whether to compute neighbours at once that need no padding: those of equal length, and spectra, all of which the
+        family pads itself. A GPU idles over one short window; a CPU is no faster with several.
     """
+    spectra = encoder.kind.reads_spectra
     found = []
-    keys = map(len, windows) if together else range(len(windows))
+    keys = [0 if spectra else len(window) for window in windows] if together else range(len(windows))
     for _, group in groupby(zip(keys, windows, strict=True), key=itemgetter(0)):
-        equal = [window for _, window in group]
-        states = _of_spectra(encoder, equal) if encoder.kind.reads_spectra else _of_samples(encoder, equal)
-        frames = math.ceil(len(equal[0]) / encoder.hop) if encoder.kind.reads_spectra else states.shape[1]
-        found += [(state, frames) for state in states]
+        some = [window for _, window in group]
+        states = _of_spectra(encoder, some) if spectra else _of_samples(encoder, some)
+        for state, window in zip(states, some, strict=True):
+            found.append((state, math.ceil(len(window) / encoder.hop) if spectra else len(state)))
     return found
 
 

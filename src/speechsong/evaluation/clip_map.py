@@ -45,6 +45,7 @@ def clip_map(
     """
     with table(probes):
         layer = best_layer(pd.read_csv(probes, keep_default_na=False), protocol, fit)
+    store.read_common_maker(paths)
     of_domain = {}
     for domain, files in paths.items():
         arranged = store.arrange(files, model=model, domain=domain, emotions=emotions)

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
-from speechsong.corpora import recordings
+from speechsong.corpora import recordings, splits
 from speechsong.corpora.confounding import confounded
 from speechsong.corpora.readers import as_in_run, read_ravdess, survey
 from speechsong.corpora.recordings import FETCHED, Recording, excluded, select, speaker_blocks
@@ -129,7 +130,9 @@ def plan(config: dict) -> Run:
         _check_given(kept)
     notes += [f"Domain `{d}`: {line}" for d, some in kept.items() for line in confounded([vars(r) for r in some])]
     pretraining = {model: _pretrained_on(model, settings, listed) for model, settings in pretrain.items()}
-    notes += [note for model, heard in pretraining.items() for note in _leaks(model, heard, kept)]
+    if pretraining:
+        tested = _tested(config, kept)
+        notes += [note for model, heard in pretraining.items() for note in _leaks(model, heard, tested)]
     return Run(kept, blocks, unfetched, notes, pretraining)
 
 
@@ -154,14 +157,32 @@ def _pretrained_on(model: str, settings: Settings, listed: dict[str, list[Record
     return kept
 
 
-def _leaks(model: str, heard: list[Recording], kept: dict[str, list[Recording]]) -> list[str]:
+def _tested(config: dict, kept: dict[str, list[Recording]]) -> list[Recording]:
+    """List the recordings that may be tested: of the speaker split alone, those of the test folds of its seeds."""
+    tasks = [config[part] for part in ("split", "adapt") if part in config]
+    if any(protocol != "speaker" for task in tasks for protocol in task["protocols"]):
+        return [r for some in kept.values() for r in some]
+    chosen = [task["seeds"] for task in tasks]
+    seeds = {seed for some in chosen for seed in (chain(*some.values()) if isinstance(some, dict) else some)}
+    genders = {domain: {r.speaker: r.gender for r in some} for domain, some in kept.items()}
+    tested = {
+        (domain, speaker)
+        for seed in seeds
+        for domain, folds in splits.folds_of_domains(genders, seed, paired=config["speakers"] == "paired").items()
+        for speaker, fold in folds.items()
+        if fold == seed % splits.FOLDS
+    }
+    return [r for domain, some in kept.items() for r in some if (domain, r.speaker) in tested]
+
+
+def _leaks(model: str, heard: list[Recording], tested: list[Recording]) -> list[str]:
     """Say that an encoder is pre-trained on recordings that are tested, because its results are then too good."""
     paths = {r.path for r in heard}
-    tested = {r.speaker for some in kept.values() for r in some if r.path in paths}
-    if not tested:
+    speakers = {r.speaker for r in tested if r.path in paths}
+    if not speakers:
         return []
     return [
-        f"Encoder `{model}` is pre-trained on recordings of {len(tested)} of the speakers whom the run tests; "
+        f"Encoder `{model}` is pre-trained on recordings of {len(speakers)} of the speakers whom the run tests; "
         f"`encoders.{model}.pretrain.exclude_speakers` leaves out those of a test fold"
     ]
 

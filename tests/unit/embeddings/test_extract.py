@@ -99,25 +99,54 @@ def test_batches_change_nothing(folders, recordings, monkeypatch, family, ahead,
     assert_alike(extract.extract(encoder, recordings, BLOCKS), usual)
 
 
-@pytest.mark.parametrize(("seconds", "ahead"), [(60, 2), (30, 4), (1, 64)])
-def test_clips_are_read_ahead_in_order_and_as_far_as_memory_allows(monkeypatch, seconds, ahead):
+@pytest.fixture
+def reading(monkeypatch):
+    """Make up 300 clips, of which clip i says i in every sample; list those whose reading has begun."""
     begun = []
 
-    def read(encoder, path, edits):
-        begun.append(path)
-        return np.full(seconds * encoder.rate, int(path), np.float32)
+    def clips(lengths) -> list[Recording]:
+        def read(encoder, path, edits):
+            begun.append(int(path))
+            return np.full(lengths[int(path)] * encoder.rate, int(path), np.float32)
 
-    monkeypatch.setattr(forward, "read", read)
-    monkeypatch.setattr(forward, "prepare", lambda encoder, samples: [samples])
-    made = [Recording(f"c{i}", str(i), "calm", "01") for i in range(300)]
+        monkeypatch.setattr(forward, "read", read)
+        monkeypatch.setattr(forward, "prepare", lambda encoder, samples: [samples])
+        monkeypatch.setattr(audio, "seconds", lambda path, edits: lengths[int(path)])
+        return [Recording(f"c{i}", str(i), "calm", "01") for i in range(300)]
+
+    return clips, begun
+
+
+@pytest.mark.parametrize("lengths", [[60], [30], [1], [200], [1, 1, 1, 1, 1, 600]], ids=str)
+@pytest.mark.parametrize("size", [300, 7], ids=["one block", "many blocks"])
+def test_clips_are_read_ahead_in_order_and_as_far_as_memory_allows(reading, lengths, size):
+    clips, begun = reading
+    of = (lengths * 300)[:300]
     got = []
-    for windows in extract._read_ahead(SimpleNamespace(rate=10), made, list(range(300))):
-        time.sleep(0.02)
-        assert len(windows) == 120 // seconds or windows[-1][0] == 299
-        assert all((samples == i).all() for i, samples in windows)
-        got += [i for i, _ in windows]
-        assert len(begun) <= len(got) + ahead + 1
+    order = [(i // size, i) for i in range(300)]
+    for block, windows in extract._read_ahead(SimpleNamespace(rate=10), clips(of), order):
+        time.sleep(0.01)
+        assert all(i // size == block and (samples == i).all() for i, samples in windows)
+        some = [i for i, _ in windows]
+        assert len(some) == 1 or sum(of[i] for i in some) <= 120
+        got += some
+        # one more has been read than fits the group, and at most one is longer than all that may be ahead
+        waiting = [of[i] for i in begun if i not in got]
+        assert len(waiting) <= 2 or sum(waiting) - max(waiting) <= 120
     assert got == list(range(300))
+
+
+def test_the_next_block_is_read_while_one_is_computed(reading):
+    clips, begun = reading
+    order = [(i // 10, i) for i in range(300)]
+    groups = extract._read_ahead(SimpleNamespace(rate=10), clips([4] * 300), order)
+    block, windows = next(groups)
+    assert (block, [i for i, _ in windows]) == (0, list(range(10)))
+    deadline = time.monotonic() + 10
+    while len(begun) < 30 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(begun)[:30] == list(range(30))
+    groups.close()
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_layers_differ_so_that_the_comparison_means_something(folders):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_windows_of_equal_length_may_go_together(folders, family, monkeypatch):
+def test_windows_that_need_no_padding_may_go_together(folders, family, monkeypatch):
     """As on a GPU: the same states, in the same order, from fewer calls."""
     encoder = loading.load(folders[family], name=family, layers=3, window_seconds=30)
     waveforms = noises(encoder.rate, (0.3, 0.7, 0.7, 0.7, 1.1))
@@ -75,7 +75,7 @@ def test_windows_of_equal_length_may_go_together(folders, family, monkeypatch):
         assert calls == 5 * [1]
         calls.clear()
         together = forward.fronts(encoder, windows, together=True)
-        assert calls == [1, 3, 1]
+        assert calls == ([5] if family == "whisper" else [1, 3, 1])
     for (a, frames_a), (b, frames_b) in zip(one_by_one, together, strict=True):
         assert frames_a == frames_b
         np.testing.assert_allclose(a, b, atol=1e-5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common import one_line, touch
+from speechsong.corpora import splits
 from speechsong.corpora.edits import Edits
 from speechsong.corpora.readers import scan
 from speechsong.corpora.recordings import FETCHED
@@ -33,6 +34,7 @@ def config(root: Path, **changes) -> dict:
         },
         "emotions": EMOTIONS,
         "fad": {"blocks": 10},
+        "split": {"protocols": ["random"], "seeds": [0]},
     } | changes
 
 
@@ -264,6 +266,32 @@ def test_speakers_whom_the_run_tests_are_a_leak(tmp_path):
     whole = pretraining(tmp_path)
     whole["corpora"]["more"]["root"] = str(tmp_path)
     assert any("recordings of 2 of the speakers" in note for note in plan(whole).notes)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_speakers_of_other_folds_are_no_leak(tmp_path, paired):
+    speakers = range(1, 13)
+    touch(tmp_path / "run", *names("01", speakers), *names("02", speakers))
+    whole = config(tmp_path / "run", emotions=["calm", "happy"], models=["mine"])
+    whole["speakers"] = "paired" if paired else "independent"
+    whole["split"] = {"protocols": ["speaker"], "seeds": [1, 5]}
+    rows = [
+        {"clip_id": f"{d}{s}{e}", "speaker": f"{s:02d}", "gender": "male" if s % 2 else "female", "emotion": e}
+        | {"statement": "01", "sha256": f"{d}{s}{e}"}
+        for d in ("speech", "music")
+        for s in speakers
+        for e in ("calm", "happy")
+    ]
+    clips = {d: [row for row in rows if row["clip_id"].startswith(d)] for d in ("speech", "music")}
+    shares = [0.6, 0.2, 0.2]
+    made = [row for k in (1, 5) for row in splits.split(clips, "speaker", k, fractions=shares, paired=paired)]
+    tested = {d: {r["speaker"] for r in made if r["part"] == "test" and r["domain"] == d} for d in clips}
+    entry = {"domains": ["speech"], "layout": "hubert", "width": 32, "blocks": 1, "steps": 1}
+    whole["encoders"] = {"mine": {"pretrain": entry, "layers": 1, "window_seconds": 30}}
+    (note,) = [note for note in plan(whole).notes if "pre-trained" in note]
+    assert f"recordings of {len(tested['speech'])} of the speakers" in note
+    entry["exclude_speakers"] = sorted(tested["speech"])
+    assert not any("pre-trained" in note for note in plan(whole).notes)
 
 
 @pytest.mark.parametrize(
