@@ -8,6 +8,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 import dataclasses
 import multiprocessing
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,7 @@ def main() -> None:
         ours(encoder, recordings[:1], folder)
         pass_a_layer(encoder, recordings[:1], folder / "frames", states=1)
         against_layers(report, encoder, recordings[: options.subset], folder, options.rounds)
+        reading(report, recordings[: options.clips], encoder.rate)
         against_bare(report, encoder, recordings[: options.clips], folder, options.rounds)
         memory(report, folder / "encoder", recordings[: options.memory], folder, options.layers)
         memory_of_a_clip(report, folder, options.short)
@@ -163,6 +165,15 @@ def against_layers(report: Report, encoder: loading.Encoder, recordings: list, f
         f"ours {best['ours']:.1f} s, one pass per layer {best['reference']:.1f} s for {len(recordings)} clips; "
         f"their clip means differ by {worst:.1e} at most"
     )
+
+
+def reading(report: Report, recordings: list, rate: int) -> None:
+    """Measure how fast one core reads and resamples."""
+    torch.set_num_threads(1)
+    seconds, lengths = timed(lambda: [len(audio.load(r.path, rate)) / rate for r in recordings], time.process_time)
+    torch.set_num_threads(THREADS)
+    report.seconds["reading"] = seconds
+    report.note(f"one core reads and resamples at {sum(lengths) / seconds:.0f} times real time")
 
 
 def against_bare(report: Report, encoder: loading.Encoder, recordings: list, folder: Path, rounds: int) -> None:

@@ -2,7 +2,8 @@
 
 fadtk 1.1 (Gui et al. 2024, "Adapting Frechet Audio Distance for generative music evaluation") must lie in build/fadtk,
 where `make build/fadtk` puts it. Its model loaders, statistics and FAD are used as they are. Its function that reads
-files is not: torchaudio no longer reads them without further packages. Its resampler is called with its settings.
+files is not: torchaudio no longer reads them without further packages. Its resampler is called with its settings; the
+time of that is not counted for fadtk.
 """
 
 import argparse
@@ -175,6 +176,8 @@ def decomposition(
     layers: int,
 ) -> tuple[pd.DataFrame, float]:
     """Go from our FAD to that of fadtk in steps, each by fadtk's own formula on frames that are held in memory.
+
+    What is left after the last step is that fadtk rounds the mean of each clip to float16.
 
     Returns
     -------

@@ -7,6 +7,7 @@ import os
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
 
 import time
+from collections import deque
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +22,7 @@ from speechsong.corpora.recordings import Recording, speaker_blocks
 from speechsong.distances import fad
 from speechsong.embeddings.extract import extract
 from speechsong.embeddings.features import Split
-from speechsong.encoders import loading
+from speechsong.encoders import devices, forward, loading
 from speechsong.probes import converged
 
 THREADS, BLOCKS = 2, 10
@@ -115,10 +116,22 @@ def compare(
     kind, least = ("ratio", 3) if on_gpu else ("CPU ratio", 1.7)
     report.figure(f"{name}: time", kind, spent["float32"] / spent["bfloat16"], ">=", least)
     report.note(", ".join(f"{precision} {seconds:.1f} s" for precision, seconds in spent.items()))
+    windows = [w for r in chosen for w in forward.prepare(loaded["float32"], forward.read(loaded["float32"], r.path))]
+    alone = {p: min(timed(partial(bare, e, windows), clock)[0] for _ in range(2)) for p, e in loaded.items()}
+    report.seconds[f"{name}, model alone"] = alone
+    report.note(f"the model alone, without reading and moments: ratio {alone['float32'] / alone['bfloat16']:.2f}")
     if on_gpu:
         report.note(torch.cuda.get_device_name() + "".join(f", {p} {gib:.1f} GiB" for p, gib in peak.items()))
     distances(report, name, paths, layers)
     accuracies(report, name, means, recordings)
+
+
+def bare(encoder: loading.Encoder, windows: list[np.ndarray]) -> None:
+    """Run the encoder over windows, one by one, and keep nothing."""
+    with torch.inference_mode(), devices.autocast(encoder.device, encoder.precision):
+        for window in windows:
+            state, _ = forward.front(encoder, window)
+            deque(forward.blocks(encoder, [state.float()]), maxlen=0)
 
 
 def distances(report: Report, name: str, paths: dict, layers: int) -> None:

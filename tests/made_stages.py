@@ -19,7 +19,7 @@ CODE = {"calm": "02", "happy": "03", "sad": "04"}
 PEFT = {"rank": 2, "alpha": 2, "targets": ("q", "k", "v", "out"), "width": 4, "gate": "sigmoid"}
 OF_PART = {"lora": ["rank", "alpha", "targets"], "bottleneck": ["width"], "gate": ["gate"]}
 N, D, LAYERS = 90, 16, 3
-MAKER = {"family": "hubert", "weights": "0" * 16}
+MAKER = {"family": "hubert", "weights": "0" * 16, "precision": "float32"}
 
 
 def settings(**changes) -> stages.Training:

@@ -1,5 +1,6 @@
 """Pre-train the embedded encoders again, for `make pretrain`: voices, training, and what goes into the package."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save
 from speechsong import files
 from speechsong.demo import encoders, voices
 from speechsong.encoders.saving import write
+from speechsong.pretraining.clips import hold_out
 from speechsong.pretraining.settings import Settings
 
 CONFIG = Path(__file__).with_name("pretrain.yaml")
@@ -23,15 +25,15 @@ pipeline_tag: feature-extraction
 # {name}
 
 An encoder in the layout of {layout}, with {parameters:,} parameters, pre-trained by speechsong on {minutes} minutes
-of synthetic voices ({domain}) of {actors} speakers. None of them is in speechsong's demo. It knows no real voice: use
-it to try things out, and to test.
+of synthetic voices ({domain}) of {actors} speakers, {held_out} of whom only validate. None of them is in speechsong's
+demo. It knows no real voice: use it to try things out, and to test.
 
 | | |
 |---|---|
 | recipe | masked prediction of {clusters} k-means clusters of log-mel frames with their slopes (Hsu et al. 2021) |
 | size | width {width}, {blocks} blocks |
 | training | {steps} steps of {batch_size} crops of {seconds:g} s, AdamW, at most {learning_rate:g}, seed {seed} |
-| time | {took:.0f} s on two cores |
+| time | {took:.0f} s of one core |
 | masked accuracy | {accuracy:.1f} % for held-out speakers; the most frequent cluster has {frequent:.1f} % |
 | masked loss | {loss:.2f} nats for held-out speakers |
 | weights | float16 |
@@ -48,7 +50,8 @@ def keep(source: Path, name: str, settings: dict, seconds: float) -> Path:
     made = Settings(**settings)
     last = files.read_rows(source / "curve.csv")[-1]
     domain = made.domains[0].removeprefix("voices-")
-    samples = sum(len(voices.synthesise(name)) for name in voices.recordings(domain, voices.OTHER_ACTORS))
+    recordings = voices.recordings(domain, voices.OTHER_ACTORS)
+    samples = sum(len(voices.synthesise(name)) for name in recordings)
     card = CARD.format(
         name=name,
         layout={"wav2vec2": "wav2vec 2.0", "hubert": "HuBERT", "mert": "MERT"}[made.layout],
@@ -56,6 +59,7 @@ def keep(source: Path, name: str, settings: dict, seconds: float) -> Path:
         minutes=round(samples / voices.SAMPLE_RATE / 60),
         domain=domain,
         actors=len(voices.OTHER_ACTORS),
+        held_out=len(hold_out({Path(name).parent.name for name in recordings}, made.seed)),
         took=seconds,
         accuracy=100 * float(last["held_out_accuracy"]),
         frequent=100 * float(last["most_frequent"]),
@@ -85,5 +89,6 @@ snakemake = [str(Path(sys.executable).with_name("snakemake")), *targets, "--core
 if subprocess.call([*snakemake, "--configfile", str(CONFIG)]) != 0:
     sys.exit("The pre-training stopped for the reason above; run the same command again to go on")
 for model in config["models"]:
-    seconds = float((results / f"benchmarks/encoders/{model}/pretrain.tsv").read_text().splitlines()[1].split()[0])
+    with (results / f"benchmarks/encoders/{model}/pretrain.tsv").open(encoding="utf-8") as file:
+        seconds = float(next(csv.DictReader(file, delimiter="\t"))["cpu_time"])
     print(f"{model}: {keep(results / 'encoders' / model, model, config['encoders'][model]['pretrain'], seconds)}")

@@ -101,11 +101,11 @@ def _has_bfloat16(device: torch.device) -> bool:
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities()
-    return device.type == "cpu" and any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return device.type == "cpu" and any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Compute what is inside in a precision from `precision`: with bfloat16, products alone; sums stay float32."""
+    """Compute what is inside in a precision from `precision`: with bfloat16, products alone."""
     import torch
 
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
@@ -122,7 +122,7 @@ def report(device: torch.device, precision: str, resources: Any) -> None:
     """Log what a job computes on; warn if it asked for a GPU (its resources `gpu` or `gres`) and got none."""
     log.info("computing on %s in %s", device, precision)
     if device.type == "cuda" and precision == "float32" and _has_bfloat16(device):
-        log.info("this GPU is several times as fast with `precision: auto`; docs/encoders.md says what that changes")
+        log.info("this GPU is faster with `precision: auto`; docs/encoders.md says what that changes")
     asked = resources.gpu or "gpu" in resources.get("gres", "")
     if asked and device.type == "cpu":
         log.warning(

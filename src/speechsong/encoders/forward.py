@@ -124,6 +124,8 @@ def _of_samples(encoder: Encoder, windows: list[np.ndarray]) -> torch.Tensor:
     hidden = model.feature_projection(hidden)
     if isinstance(hidden, tuple):  # all but HuBERT also return the unprojected features
         hidden = hidden[0]
+    # as in the blocks, nothing is added in bfloat16
+    hidden = hidden.float()
     hidden = hidden + model.encoder.pos_conv_embed(hidden)
     if not getattr(model.config, "do_stable_layer_norm", False):
         hidden = model.encoder.layer_norm(hidden)

@@ -63,6 +63,8 @@ class Predictor(nn.Module):
             torch.default_generator.manual_seed(seed)
             self.encoder = kinds[1](config)
             self.head = nn.Linear(settings.width, settings.clusters)
+        # blocks add to their input: in float32, so that no sum is rounded to bfloat16
+        self.encoder.encoder.register_forward_pre_hook(lambda _, given: (given[0].float(), *given[1:]))
 
     def forward(self, samples: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
         """Compute logits (M, K) of the masked frames, in their order, of crops (B, n); `masked` is (B, T), bool."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ BETAS, EPSILON, WEIGHT_DECAY, LARGEST_GRADIENT = (0.9, 0.98), 1e-6, 0.01, 10.0
 WARM_UP = 0.08
 # crops of the held-out speakers, the same in each row of the curve, and the most rows of an iteration
 CROPS, ROWS = 64, 20
+# a loss that is this many times that of a guess diverges, even if it is finite
+DIVERGED = 2.0
 # a state is written at most every second, and at most in this share of the time: a large one takes long to write
 STATE_SECONDS, STATE_SHARE = 1.0, 0.05
 
@@ -117,7 +120,7 @@ def fit(
     Raises
     ------
     UserError
-        If the loss is not finite, or a batch does not fit the GPU's memory.
+        If the loss is not finite or far above that of a guess, or a batch does not fit the GPU's memory.
     """
     every = -(-settings.steps // ROWS)
     advance = logs.progress(settings.steps - progress.step, "steps")
@@ -136,12 +139,13 @@ def fit(
                 f"`{key}.batch_size` or `{key}.seconds`, or let nothing else use the GPU and run again"
             ) from error
         if not np.isfinite(loss):
-            file.unlink(missing_ok=True)
-            raise UserError(f"the loss is not a finite number in step {step}; lower `{key}.learning_rate`")
+            _stop_diverged(file, f"the loss is not a finite number in step {step}", key)
         progress.add(loss * len(drawn.answers), right, len(drawn.answers))
         progress.step = step
         if step % every == 0 or step == settings.steps:
             progress.curve.append(_row(model, clips, frames, settings, precision, progress))
+            if (mean := progress.curve[-1]["loss"]) > DIVERGED * np.log(settings.clusters):
+                _stop_diverged(file, f"the loss is {mean:.1f} nats by step {step}, far more than that of a guess", key)
             progress.sums = [0.0, 0, 0]
         now = time.monotonic()
         if now - saved >= pause:
@@ -149,6 +153,11 @@ def fit(
             saved = time.monotonic()
             pause = max(STATE_SECONDS, (saved - now) / STATE_SHARE)
         advance(1)
+
+
+def _stop_diverged(file: Path, what: str, key: str) -> NoReturn:
+    file.unlink(missing_ok=True)
+    raise UserError(f"{what}; lower `{key}.learning_rate`")
 
 
 def _step(model: Predictor, optimiser: torch.optim.AdamW, drawn: Batch, precision: str) -> tuple[float, int]:

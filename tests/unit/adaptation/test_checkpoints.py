@@ -28,6 +28,7 @@ from speechsong.errors import UserError
         ({"emotions": ["calm", "happy", "angry"]}, "was trained with emotions .*angry"),
         ({"approach": "ws"}, "was trained with approach ws, not peft"),
         ({"weights": "0123456789abcdef"}, "was trained with encoder weights 0123456789abcdef, not "),
+        ({"precision": "bfloat16"}, "was trained with precision bfloat16, not float32"),
     ],
 )
 def test_a_checkpoint_of_something_else(corpus, trained, tmp_path, changes, message):

@@ -1,4 +1,4 @@
-"""The learner is plain PyTorch on every model; only a GPU computes in half precision."""
+"""The learner is plain PyTorch on every model."""
 
 from __future__ import annotations
 

@@ -203,6 +203,27 @@ def test_a_state_of_another_training_is_not_resumed(corpus, tmp_path, monkeypatc
     assert Path(again["checkpoint"]).read_bytes() == Path(whole["checkpoint"]).read_bytes()
 
 
+def test_a_state_of_another_precision_is_not_resumed(corpus, tmp_path, monkeypatch):
+    what = stage(corpus, "ws", "music")
+    learner, domains = prepare(corpus, what)
+    rounded = {d: dataclasses.replace(one, maker=one.maker | {"precision": "bfloat16"}) for d, one in domains.items()}
+    plain, calls = learners.Learner.train_epoch, []
+
+    def dies(self, *arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(learners.Learner, "train_epoch", dies)
+    state = tmp_path / "state/music.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        training.run(what, learner, rounded, state, [what.split], outputs(tmp_path, "music"))
+    assert state.exists()
+    run(corpus, what, tmp_path, "music")
+    assert len(calls) == 2 + 3
+
+
 def test_a_damaged_state_is_discarded_and_said(tmp_path, caplog):
     state = tmp_path / "s.safetensors"
     what = settings(epochs=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from checkpoints import noises
+from common import one_line
 from speechsong import files
 from speechsong.encoders import forward, loading
+from speechsong.errors import UserError
 from speechsong.pretraining import run, state, train
 
 CPU = torch.device("cpu")
@@ -48,6 +51,18 @@ def test_a_curve_has_rows_of_every_iteration(small, spoken, tmp_path):
     for row in rows:
         assert all(0 <= float(row[name]) <= 1 for name in ("accuracy", "held_out_accuracy", "most_frequent"))
         assert float(row["loss"]) > 0 and float(row["held_out_loss"]) > 0
+
+
+def test_a_loss_far_above_that_of_a_guess_stops(small, spoken, tmp_path):
+    """With real steps that are far too large, whose losses are finite."""
+    settings = small(steps=40, learning_rate=30.0)
+    with pytest.raises(UserError) as caught:
+        pretrained(settings, spoken[:6], tmp_path / "x")
+    text = one_line(caught)
+    said = r"the loss is [\d.]+ nats by step \d+, far more than that of a guess"
+    assert re.fullmatch(said + "; lower `encoders.x.pretrain.learning_rate`", text)
+    assert not (tmp_path / "x.state").exists()
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.fixture(autouse=True)
@@ -98,10 +113,11 @@ def test_a_state_of_another_training_is_not_resumed(small, spoken, tmp_path, mon
         assert pretrained(settings, spoken[:6], tmp_path / "x", ["mine"]) == wanted
 
 
-def test_a_short_run_learns(small, crowd, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_short_run_learns(small, crowd, tmp_path, precision):
     """What is masked on voices that it has not heard is predicted far better than by the most frequent cluster."""
     settings = small(steps=250, batch_size=8, learning_rate=0.006, clusters=30)
-    pretrained(settings, crowd, tmp_path / "x")
+    run.pretrain("x", settings, crowd, CPU, precision, tmp_path / "x.state", [], tmp_path / "x")
     last = files.read_rows(tmp_path / "x/curve.csv")[-1]
     assert float(last["held_out_accuracy"]) > 1.7 * float(last["most_frequent"])
     assert float(last["held_out_loss"]) < np.log(settings.clusters) - 1
