@@ -269,6 +269,9 @@ def test_the_emotion_that_song_half_speaks_is_the_nearest(demo):
     for model in MODELS:
         others = fads.loc[model].drop("angry")
         assert fads.loc[(model, "angry"), "fad_corrected_high"] < others["fad_corrected_low"].min()
+    claims = pd.read_csv(demo.folder / "results/demo/tables/claims.csv")
+    closer = claims[(claims["claim"] == "angry is closer than calm") & claims["encoder"].isin(MODELS)]
+    assert list(closer["verdict"]) == 2 * len(MODELS) * ["holds"]
 
 
 def test_a_second_run_has_nothing_to_do(demo):

@@ -23,6 +23,9 @@ from speechsong.pretraining.clips import Frames
 from speechsong.pretraining.model import Predictor, frames_of
 from speechsong.pretraining.settings import Settings
 
+# how often an iteration may hear its audio before that is said: the first one of HuBERT base heard its audio 200 times
+MOST_TIMES = 500
+
 
 def pretrain(
     model: str,
@@ -68,7 +71,7 @@ def pretrain(
     counts = np.array([frames.count(len(clip)) for clip in samples])
     validates = np.array([speaker in held_out for speaker in speakers])
     learnt_from = np.flatnonzero(~validates)
-    _describe(settings, frames, [len(samples[clip]) for clip in learnt_from], held_out)
+    _describe(settings, frames, [len(samples[clip]) for clip in learnt_from], held_out, key)
 
     def fresh(iteration: int) -> tuple[Predictor, torch.optim.AdamW]:
         predictor = Predictor(settings, settings.seed + iteration - 1).to(device)
@@ -106,12 +109,22 @@ def pretrain(
     file.unlink(missing_ok=True)
 
 
-def _describe(settings: Settings, frames: Frames, lengths: list[int], held_out: set[str]) -> None:
+def _describe(settings: Settings, frames: Frames, lengths: list[int], held_out: set[str], key: str) -> None:
     seconds = sum(lengths) / frames.rate
+    times = settings.steps * settings.batch_size * settings.seconds / seconds
     log.info(
         "%d clips, %.1f minutes, of which each iteration hears %.1f times as much; held out: speaker %s",
         len(lengths),
         seconds / 60,
-        settings.steps * settings.batch_size * settings.seconds / seconds,
+        times,
         ", ".join(sorted(held_out)),
     )
+    if times > MOST_TIMES:
+        log.warning(
+            "warning: %.1f minutes of audio are few for %d steps, which hear them %.0f times; lower `%s.steps`, or "
+            "name more `domains`",
+            seconds / 60,
+            settings.steps,
+            times,
+            key,
+        )

@@ -53,6 +53,33 @@ def test_a_curve_has_rows_of_every_iteration(small, spoken, tmp_path):
         assert float(row["loss"]) > 0 and float(row["held_out_loss"]) > 0
 
 
+@pytest.mark.parametrize("steps", [2, 6])
+def test_audio_that_is_heard_too_often_is_said(small, spoken, tmp_path, caplog, monkeypatch, steps):
+    monkeypatch.setattr(run, "MOST_TIMES", 1)
+    with caplog.at_level("WARNING", logger="speechsong"):
+        pretrained(small(steps=steps), spoken[:6], tmp_path / "x")
+    lines = [record.getMessage() for record in caplog.records]
+    if steps == 2:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert re.fullmatch(
+            r"warning: 0\.1 minutes of audio are few for 6 steps, which hear them [23] times; "
+            "lower `encoders.x.pretrain.steps`, or name more `domains`",
+            line,
+        )
+
+
+def test_a_batch_that_the_gpu_does_not_hold_is_one_line(small, spoken, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(train, "_step", full)
+    with pytest.raises(UserError) as caught:
+        pretrained(small(), spoken[:6], tmp_path / "x")
+    assert one_line(caught).startswith("the GPU's memory does not hold 4 crops of 0.5 s; lower `encoders.x.pretrain.")
+
+
 def test_a_loss_far_above_that_of_a_guess_stops(small, spoken, tmp_path):
     """With real steps that are far too large, whose losses are finite."""
     settings = small(steps=40, learning_rate=30.0)
