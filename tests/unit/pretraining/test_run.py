@@ -140,7 +140,7 @@ def test_a_state_of_another_training_is_not_resumed(small, spoken, tmp_path, mon
         assert pretrained(settings, spoken[:6], tmp_path / "x", ["mine"]) == wanted
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_a_short_run_learns(small, crowd, tmp_path, precision):
     """What is masked on voices that it has not heard is predicted far better than by the most frequent cluster."""
     settings = small(steps=250, batch_size=8, learning_rate=0.006, clusters=30)
