@@ -23,8 +23,7 @@ for model in MODELS:
             f"<benchmarks>/embeddings/{model}/{{domain}}/{{emotion}}.tsv"
         conda:
             "../envs/speechsong.yaml"
-        # beside a GPU, two threads read ahead and one starts the GPU's work
-        threads: 1 if model in LOGMEL else threads(3 if GPU else 2)
+        threads: 1 if GPU or model in LOGMEL else threads(2)
         # measured without a GPU: 1,500 MB, 2 minutes; log-mel 660 MB, 15 s
         resources:
             **({} if model in LOGMEL else ON_GPU),
