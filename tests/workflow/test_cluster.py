@@ -1,7 +1,7 @@
 """`--profile slurm` on a real Slurm of two nodes: where jobs go, what comes out, and jobs that are killed.
 
-Of all files this takes longest, and its name lets it begin early. That of `--gres` comes late, because only one Slurm runs
-at a time.
+Of all files this takes longest, and its name lets it begin early. That of `--gres` comes late, because only one Slurm
+runs at a time.
 """
 
 from __future__ import annotations
