@@ -115,8 +115,12 @@ def seconds(path: str | Path, edited: Edits = NONE) -> float:
         As `read`, if it cannot be read.
     """
     try:
-        length = soundfile.info(str(path)).duration
+        # opening a pipe that took the place of a recording would wait for ever
+        length = soundfile.info(str(path)).duration if is_file(path) else None
     except (soundfile.LibsndfileError, RuntimeError, OSError, TypeError):
+        length = None
+    if length is None:
+        # which mostly says what is wrong
         samples, rate, _ = read(path)
         length = len(samples) / rate
     return min(length, edited.seconds or float("inf"))

@@ -168,16 +168,19 @@ def _read_ahead(
         samples = forward.read(encoder, recordings[i].path, recordings[i].edits)
         return [(i, w) for w in forward.prepare(encoder, samples)]
 
-    left = deque((block, i, audio.seconds(recordings[i].path, recordings[i].edits)) for block, i in order)
+    # one header at a time, so that a long list does not keep the encoder waiting
+    left = ((block, i, audio.seconds(recordings[i].path, recordings[i].edits)) for block, i in order)
     coming: deque[tuple[int, float, Future[list[Window]]]] = deque()
     windows: list[Window] = []
     block = 0
     held = ahead = 0.0  # seconds in `windows` and in `coming`
     with ThreadPoolExecutor(READERS) as pool:
         try:
-            while left or coming:
-                while left and (not coming or ahead + left[0][2] <= READ_AHEAD_SECONDS):
-                    of_block, i, seconds = left.popleft()
+            following = next(left, None)
+            while following or coming:
+                while following and (not coming or ahead + following[2] <= READ_AHEAD_SECONDS):
+                    of_block, i, seconds = following
+                    following = next(left, None)
                     coming.append((of_block, seconds, pool.submit(windows_of, i)))
                     ahead += seconds
                 of_block, seconds, clip = coming.popleft()

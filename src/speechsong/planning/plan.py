@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 
 from speechsong.corpora import recordings, splits
@@ -15,6 +14,7 @@ from speechsong.corpora.readers import as_in_run, read_ravdess, survey
 from speechsong.corpora.recordings import FETCHED, Recording, excluded, select, speaker_blocks
 from speechsong.errors import UserError, closest
 from speechsong.planning.config import pretrained
+from speechsong.planning.targets import seeds_by_approach
 from speechsong.pretraining.settings import Settings
 
 
@@ -159,11 +159,10 @@ def _pretrained_on(model: str, settings: Settings, listed: dict[str, list[Record
 
 def _tested(config: dict, kept: dict[str, list[Recording]]) -> list[Recording]:
     """List the recordings that may be tested: of the speaker split alone, those of the test folds of its seeds."""
-    tasks = [config[part] for part in ("split", "adapt") if part in config]
-    if any(protocol != "speaker" for task in tasks for protocol in task["protocols"]):
+    parts = [part for part in ("split", "adapt") if part in config]
+    if any(protocol != "speaker" for part in parts for protocol in config[part]["protocols"]):
         return [r for some in kept.values() for r in some]
-    chosen = [task["seeds"] for task in tasks]
-    seeds = {seed for some in chosen for seed in (chain(*some.values()) if isinstance(some, dict) else some)}
+    seeds = {seed for part in parts for some in seeds_by_approach(config, part).values() for seed in some}
     genders = {domain: {r.speaker: r.gender for r in some} for domain, some in kept.items()}
     tested = {
         (domain, speaker)

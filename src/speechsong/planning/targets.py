@@ -72,7 +72,7 @@ def seeds(config: dict, part: str, approach: str) -> list[int]:
     return chosen[approach.partition("-")[0]] if isinstance(chosen, dict) else chosen
 
 
-def _seeds(config: dict, part: str) -> dict[str, list[int]]:
+def seeds_by_approach(config: dict, part: str) -> dict[str, list[int]]:
     """List the seeds of `split` or `adapt` by what they are for: "" or, where they differ, an approach."""
     if part == "split":
         return {"": config[part]["seeds"]}
@@ -233,7 +233,7 @@ def splits_in_words(config: dict, part: str) -> str:
     """Describe protocols and seeds of `split` or `adapt`."""
     named = [
         f"seeds {', '.join(map(str, some))}{f' ({approach})' if approach else ''}"
-        for approach, some in _seeds(config, part).items()
+        for approach, some in seeds_by_approach(config, part).items()
     ]
     return f"{' and '.join(config[part]['protocols'])} split, {', '.join(named)}"
 
@@ -245,6 +245,6 @@ def folds_left_out(config: dict) -> list[str]:
         "test only some speakers; 0 to 4 test every speaker once"
         for part in ("split", "adapt")
         if "speaker" in config[part]["protocols"]
-        for approach, some in _seeds(config, part).items()
+        for approach, some in seeds_by_approach(config, part).items()
         if len({seed % FOLDS for seed in some}) < FOLDS
     ]

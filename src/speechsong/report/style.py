@@ -105,7 +105,8 @@ def save(figure: Figure, paths: list[str], notice: str) -> None:
     if notice:
         below = min([legend.get_window_extent().y0 for legend in figure.legends], default=0)
         place = figure.transFigure.inverted().transform((0, below))[1]
-        figure.text(*(0.5, place, notice), ha="center", va="top", fontsize=6, color=NOTICE, parse_math=False, wrap=True)
+        look = {"fontsize": 6, "color": NOTICE, "parse_math": False}
+        figure.text(0.5, place, notice, ha="center", va="top", wrap=True, fontdict=look)
     around = figure.get_tightbbox().padded(0.03)
     for path in paths:
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(Path(path).suffix)

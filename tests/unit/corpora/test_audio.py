@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechsong.corpora import audio
+from speechsong.corpora.edits import Edits
 from speechsong.errors import UserError
 
 RATE = 16000
@@ -112,6 +114,19 @@ def test_length(tmp_path_factory, n, rate, target):
     found = audio.load(write(folder / "length.wav", samples, rate), target)
     assert len(found) == math.ceil(n * target / rate)
     assert found.dtype == np.float32
+
+
+def test_seconds_come_from_the_header(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 24_000), 16_000)
+    monkeypatch.setattr(audio, "read", None)
+    assert audio.seconds(tmp_path / "a.wav") == 1.5
+    assert audio.seconds(str(tmp_path / "a.wav"), Edits(seconds=0.4)) == 0.4
+    monkeypatch.undo()
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "text.wav").write_text("no audio")
+    for name in ("pipe.wav", "text.wav", "nowhere.wav"):
+        with pytest.raises(UserError, match=name):
+            audio.seconds(tmp_path / name)
 
 
 def test_a_file_of_the_right_rate_is_left_as_it_is(tmp_path):

@@ -19,9 +19,11 @@ from speechsong.pretraining import run, state, train
 CPU = torch.device("cpu")
 
 
-def pretrained(settings, recordings, folder: Path, depends_on: list | None = None) -> dict[str, bytes]:
+def pretrained(
+    settings, recordings, folder: Path, depends_on: list | None = None, precision: str = "float32"
+) -> dict[str, bytes]:
     """Pre-train into a folder; return the bytes of its files."""
-    run.pretrain("x", settings, recordings, CPU, "float32", folder.with_suffix(".state"), depends_on or [], folder)
+    run.pretrain("x", settings, recordings, CPU, precision, folder.with_suffix(".state"), depends_on or [], folder)
     assert not folder.with_suffix(".state").exists()
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -144,7 +146,7 @@ def test_a_state_of_another_training_is_not_resumed(small, spoken, tmp_path, mon
 def test_a_short_run_learns(small, crowd, tmp_path, precision):
     """What is masked on voices that it has not heard is predicted far better than by the most frequent cluster."""
     settings = small(steps=250, batch_size=8, learning_rate=0.006, clusters=30)
-    run.pretrain("x", settings, crowd, CPU, precision, tmp_path / "x.state", [], tmp_path / "x")
+    pretrained(settings, crowd, tmp_path / "x", precision=precision)
     last = files.read_rows(tmp_path / "x/curve.csv")[-1]
     assert float(last["held_out_accuracy"]) > 1.7 * float(last["most_frequent"])
     assert float(last["held_out_loss"]) < np.log(settings.clusters) - 1
