@@ -49,7 +49,7 @@ dag: .venv/installed
 	dot -Tsvg results/rulegraph.dot > results/rulegraph.svg
 	@echo "Rule graph: results/rulegraph.svg"
 
-BENCHMARKS := extraction precision peer probes distances adaptation batches evaluation scale lengths
+BENCHMARKS := extraction precision peer probes distances adaptation batches evaluation scale lengths gpu
 
 # another program to compare with; without its many dependencies, none of which is used. The comparison is left out
 # where it cannot be fetched
@@ -63,10 +63,9 @@ bench: .venv/installed build/fadtk
 	failed=; for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py || failed="$$failed $$script"; done; \
 		$(BIN)/python bench/table.py; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
-# extraction of four emotions of RAVDESS in both precisions, and a stage of peft, on a GPU where there is one
+# what only a GPU can tell; `make bench` leaves it out where there is none
 bench-gpu: .venv/installed
-	$(BIN)/python bench/precision.py --device auto --clips 200
-	$(BIN)/python bench/adaptation.py
+	$(BIN)/python bench/gpu.py
 
 # runs every benchmark to its end on very little data, without judging the results
 bench-quick: .venv/installed build/fadtk

@@ -40,13 +40,15 @@ def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_cou
     return clock() - start, result
 
 
-def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, list[float]], dict[str, Any]]:
+def alternate(
+    rounds: int, clock: Callable[[], float] = time.process_time, **works: Callable[[], object]
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Call each of `works` in turn, `rounds` times over, so that a busy spell of the machine affects all of them.
 
     Returns
     -------
     seconds : dict of list of float
-        Seconds of every call.
+        Seconds of every call, by default those of the CPU in this process.
     last : dict
         What each returned in the last round.
     """
@@ -54,7 +56,7 @@ def alternate(rounds: int, **works: Callable[[], object]) -> tuple[dict[str, lis
     last: dict[str, Any] = {}
     for _ in range(rounds):
         for name, work in works.items():
-            spent, last[name] = timed(work)
+            spent, last[name] = timed(work, clock)
             seconds[name].append(spent)
     return seconds, last
 
@@ -84,14 +86,29 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def write_base_encoder(folder: str | Path, layers: int = 12) -> None:
-    """Save wav2vec2-base with random weights, by default at full size: real cost, meaningless features."""
+def write_base_encoder(folder: str | Path, quick: bool = False) -> int:
+    """Save wav2vec2-base with random weights: real cost, meaningless features. With `quick`, a tiny encoder instead.
+
+    Returns
+    -------
+    int
+        Its number of layers.
+    """
     import torch
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
+    tiny: dict[str, Any] = {
+        "num_hidden_layers": 1,
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "conv_dim": (16,) * 7,
+    }
     torch.manual_seed(0)
-    Wav2Vec2Model(Wav2Vec2Config(num_hidden_layers=layers)).save_pretrained(folder)
+    config = Wav2Vec2Config(**(tiny if quick else {}))
+    Wav2Vec2Model(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+    return config.num_hidden_layers
 
 
 def both_domains(emotions: list[str], count: int) -> tuple[str, dict[str, list]]:

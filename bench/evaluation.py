@@ -57,7 +57,7 @@ def main() -> None:
         options.rounds, ours=lambda: scores.measure(one, list(EMOTIONS)), reference=lambda: by_rows(one, few)
     )
     seconds["reference"] = [s * intervals.DRAWS / few for s in seconds["reference"]]
-    report.figure("intervals of one result", "ratio", speedup(seconds), ">=", 10)
+    report.figure("intervals of one result", "CPU ratio", speedup(seconds), ">=", 10)
     report.note(f"reference extrapolated from {few} resamples")
     accuracy = next(row for row in found["ours"] if row["metric"] == "accuracy")
     inside = np.mean((found["reference"] >= accuracy["low"]) & (found["reference"] <= accuracy["high"]))

@@ -31,7 +31,7 @@ def main() -> None:
     )
     with scratch() as folder:
         takes = find_takes(folder, options.clips)
-        write_base_encoder(folder / "wav2vec2", layers=2 if options.quick else 12)
+        write_base_encoder(folder / "wav2vec2", options.quick)
         encoders = {"wav2vec2-base, random weights": (folder / "wav2vec2", 30.0)}
         if options.whisper.is_dir():
             encoders["whisper"] = (options.whisper, 8.0)

@@ -32,13 +32,14 @@ import soundfile
 import torch
 import torchaudio
 import transformers
+from threadpoolctl import threadpool_limits
 
 from common import ROOT, Report, both_domains, parse, scratch, write_base_encoder, write_embeddings
 from speechsong.corpora import audio
 from speechsong.corpora.recordings import Recording, speaker_blocks
 from speechsong.distances import fad
 from speechsong.embeddings.store import read_blocks
-from speechsong.encoders import loading
+from speechsong.encoders import devices, loading
 
 PEER = ROOT / "build" / "fadtk"
 THREADS, BLOCKS, RATE, EMOTION = 2, 10, 16_000, "angry"
@@ -51,51 +52,72 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=20, help="clips of each domain (default 20)")
-    parser.set_defaults(layers=12)
-    options = parse(parser, clips=2, layers=1)
+    parser.add_argument("--many", type=int, default=184, help="the same, with the whole corpus (default 184)")
+    parser.add_argument("--states", type=int, default=2, help="states that fadtk measures of it (default 2)")
+    options = parse(parser, clips=2, many=3)
     if not PEER.exists():
         print("peer: skipped, because fadtk is not in build/fadtk; `make build/fadtk` installs it there")
         return
     report = Report(
         "peer",
-        "FAD of 13 hidden states (wav2vec2-base), extraction included: alone, as fadtk computes it, and with all "
+        "FAD of all hidden states (wav2vec2-base), extraction included: alone, as fadtk computes it, and with all "
         "columns (errors from 10 blocks, matched sizes, halves)",
         "fadtk 1.1: one pass of the encoder and one folder of frames for each hidden state; CPU seconds, because its "
         "pools of processes and the machine's other work share the cores",
         options.quick,
     )
-    source, recordings = both_domains([EMOTION], options.clips)
     with scratch() as folder:
-        write_base_encoder(folder / "encoder", options.layers)
+        layers = write_base_encoder(folder / "encoder", options.quick)
         # fadtk loads a tokenizer too
         tokens = {token: number for number, token in enumerate(("<pad>", "<s>", "</s>", "<unk>", "|"))}
         (folder / "encoder" / "vocab.json").write_text(json.dumps(tokens))
-        converted = {d: [convert(r, folder / "fadtk" / d) for r in some] for d, some in recordings.items()}
-        spent, of = {}, {}
-        spent["fadtk"], of["fadtk"] = measured(partial(by_fadtk, folder / "encoder", converted, options.layers))
-        for precision in ("float32", "bfloat16"):
-            work = partial(embed, folder / "encoder", recordings, options.layers, folder / precision, precision)
-            spent[f"extraction in {precision}"], paths = measured(work)
-            spent[f"FAD alone, {precision}"], of[precision] = measured(partial(alone, paths))
-        # the arithmetic is the same in both
-        spent["FAD with all columns"], _ = measured(partial(with_all_columns, paths))
-        report.seconds = spent
-        for precision in ("float32", "bfloat16"):
-            extraction = spent[f"extraction in {precision}"]["CPU"]
-            for kind, of_kind in (
-                ("FAD alone", spent[f"FAD alone, {precision}"]),
-                ("FAD with all columns", spent["FAD with all columns"]),
-            ):
-                ratio = spent["fadtk"]["CPU"] / (extraction + of_kind["CPU"])
-                report.figure(f"against fadtk: extraction in {precision}, {kind}", "CPU ratio", ratio, ">=", 10)
-        for name, seconds in spent.items():
-            report.note(f"{name}: {seconds['CPU']:.1f} s of CPU, {seconds['wall']:.1f} s by the clock")
-        table, worst = decomposition(folder / "encoder", recordings, converted, of, options.layers)
+        fast = options.quick or devices.precision(torch.device("cpu"), "auto") == "bfloat16"
+        precisions = ["float32", "bfloat16"] if fast else ["float32"]
+        all_states = list(range(layers + 1))
+        source, recordings = both_domains([EMOTION], options.many)
+        few = {d: some[: options.clips] for d, some in recordings.items()}
+        converted, of = compare(report, folder, few, layers, all_states, precisions)
+        # every state takes fadtk as long, so it measures the first ones only
+        compare(report, folder, recordings, layers, all_states[: options.states], ["float32"])
+        table, worst = decomposition(folder / "encoder", few, converted, of, layers)
     report.figure("ours against fadtk's formula on equal frames", "of the traces", worst, "<=", 1e-6)
     report.note("FAD by hidden state, step by step from ours to fadtk's:\n" + table.round(4).to_string(index=False))
-    report.facts |= {"recordings": source, "clips": f"{options.clips} + {options.clips}", "threads": THREADS}
+    report.facts |= {"recordings": source, "emotion": EMOTION, "threads": f"{THREADS}, FAD of ours 1"}
     report.facts["values"] = table.to_dict("records")
     report.write()
+
+
+def compare(
+    report: Report,
+    folder: Path,
+    recordings: dict[str, list[Recording]],
+    layers: int,
+    states: list[int],
+    precisions: list[str],
+) -> tuple[dict[str, list[Path]], dict[str, list[float]]]:
+    """Measure fadtk, for some of the hidden states, and ours; return the files that fadtk read, and all values."""
+    name = " + ".join(str(len(some)) for some in recordings.values()) + " clips"
+    place = folder / name
+    converted = {d: [convert(r, place / "fadtk" / d) for r in some] for d, some in recordings.items()}
+    spent, of = {}, {}
+    spent["fadtk"], of["fadtk"] = measured(partial(by_fadtk, folder / "encoder", converted, states))
+    scaled = (layers + 1) / len(states)
+    for precision in precisions:
+        work = partial(embed, folder / "encoder", recordings, layers, place / precision, precision)
+        spent[f"extraction in {precision}"], paths = measured(work)
+        # as a job of FAD, which has one thread
+        with threadpool_limits(1):
+            spent[f"FAD alone, {precision}"], of[precision] = measured(partial(alone, paths))
+            spent[f"FAD with all columns, {precision}"], _ = measured(partial(with_all_columns, paths))
+        for kind in ("FAD alone", "FAD with all columns"):
+            ours = spent[f"extraction in {precision}"]["CPU"] + spent[f"{kind}, {precision}"]["CPU"]
+            ratio = spent["fadtk"]["CPU"] * scaled / ours
+            report.figure(f"{name}: extraction in {precision}, {kind}", "CPU ratio to fadtk", ratio, ">=", 10)
+    report.seconds[name] = spent
+    for work_name, seconds in spent.items():
+        many = f", {len(states)} of {layers + 1} hidden states" if work_name == "fadtk" and scaled > 1 else ""
+        report.note(f"{work_name}: {seconds['CPU']:.1f} s of CPU, {seconds['wall']:.1f} s by the clock{many}")
+    return converted, of
 
 
 def measured(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
@@ -124,9 +146,10 @@ def convert(recording: Recording, folder: Path) -> Path:
     return folder / path.name
 
 
-def by_fadtk(checkpoint: Path, converted: dict[str, list[Path]], layers: int) -> list[float]:
-    """Compute FAD of every hidden state as fadtk does, one model of it for each."""
-    sys.path.append(str(PEER))
+def by_fadtk(checkpoint: Path, converted: dict[str, list[Path]], states: list[int]) -> list[float]:
+    """Compute FAD of hidden states as fadtk does, one model of it for each."""
+    if str(PEER) not in sys.path:
+        sys.path.append(str(PEER))
     from fadtk.fad import FrechetAudioDistance
     from fadtk.model_loader import W2V2Model
 
@@ -135,7 +158,7 @@ def by_fadtk(checkpoint: Path, converted: dict[str, list[Path]], layers: int) ->
     # progress bars
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
-        for layer in range(layers + 1):
+        for layer in states:
             model = W2V2Model("base", layer)
             model.huggingface_id = str(checkpoint)
             measure = FrechetAudioDistance(model, audio_load_worker=THREADS)
@@ -214,7 +237,7 @@ def decomposition(
             if kind == np.float64:
                 traces = sum(np.trace(covariance) for _, covariance in statistics)
         worst = max(worst, abs(of["float32"][layer] - steps["its formula"]) / traces)
-        ends = {"ours, bfloat16": of["bfloat16"][layer], "ours": of["float32"][layer]}
+        ends = {f"ours, {precision}": of[precision][layer] for precision in ("bfloat16", "float32") if precision in of}
         rows.append({"state": layer} | ends | steps | {"fadtk": of["fadtk"][layer]})
     return pd.DataFrame(rows), worst
 

@@ -104,6 +104,9 @@ def test_gpu_jobs_get_a_gpu_each_and_all_others_none(finished):
             assert job["JobState"] == "COMPLETED"
             assert job["Partition"] == ("gpu" if rule in on_gpu else "cpu")
             assert job.get("TresPerJob") == ("gres:gpu:1" if rule in on_gpu else None)
+            if rule == "extract_mert":
+                # two for the threads that read
+                assert job["NumCPUs"] == "3"
     # one job for each (model, domain, emotion) and each stage of adaptation
     assert {rule: len({job["Comment"] for job in finished.jobs[rule]}) for rule in on_gpu} == on_gpu
     assert {rule: len(finished.jobs[rule]) for rule in on_gpu} == on_gpu
