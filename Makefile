@@ -31,8 +31,9 @@ test test-slow: export OMP_NUM_THREADS = 1
 test: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
+# one process more than cores, because that of Slurm waits a lot
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 30 -v
+	$(BIN)/python -m pytest -m slow --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder --durations 30 -v
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -67,9 +68,9 @@ bench: .venv/installed build/fadtk
 bench-gpu: .venv/installed
 	$(BIN)/python bench/gpu.py
 
-# runs every benchmark to its end on very little data, without judging the results
+# runs every benchmark to its end on very little data, some at once, without judging the results
 bench-quick: .venv/installed build/fadtk
-	for script in $(BENCHMARKS); do $(BIN)/python bench/$$script.py --quick || exit 1; done
+	printf '%s\n' $(BENCHMARKS) | xargs -P $(CORES) -I '{}' $(BIN)/python bench/'{}'.py --quick
 	$(BIN)/python bench/table.py --quick
 
 clean:
