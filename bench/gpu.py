@@ -108,10 +108,8 @@ def extraction(
     last: dict[str, list[list[str]]] = {}
     for precision in PRECISIONS:
         encoder = loading.load_entry(folder / "encoder", "bench", entry | {"precision": precision}, device.type)
-        model = transformers.AutoModel.from_pretrained(folder / "encoder").eval().to(device)
         # not measured: the first calls load code
         extract(encoder, everyone[:1], blocks)
-        plainly(model, encoder, everyone[:1])
         gibibytes(device)
         seconds, means, last[precision] = 0.0, [], []
         for domain, some in recordings.items():
@@ -125,13 +123,18 @@ def extraction(
                 paths.append(str(written[-1]))
             last[precision].append(paths)
         memory = gibibytes(device)
+        share = busy(device, partial(extract, encoder, [r for r in everyone if r.emotion == EMOTIONS[0]], blocks))
+        # out of the memory that is measured next
+        encoder.model.cpu()
+        model = transformers.AutoModel.from_pretrained(folder / "encoder").eval().to(device)
+        plainly(model, encoder, everyone[:1])
+        gibibytes(device)
         plain, expected = timed(partial(plainly, model, encoder, everyone), clock(device))
         spent[precision], spent[f"plain, {precision}"] = seconds, plain
         report.figure(f"extraction in {precision}, beside plain transformers", "ratio", plain / seconds, ">=", 1)
         if precision == "float32":
             apart = np.abs(np.concatenate(means, axis=1) - expected).max() / np.abs(expected).max()
             report.figure("clip means, beside plain transformers", "relative difference", float(apart), "<=", 1e-3)
-        share = busy(device, partial(extract, encoder, [r for r in everyone if r.emotion == EMOTIONS[0]], blocks))
         audio_seconds = sum(audio.seconds(r.path) for r in everyone)
         report.note(
             f"{precision}: {seconds:.1f} s for {len(everyone)} clips ({audio_seconds / seconds:.0f} times real time), "
@@ -139,13 +142,11 @@ def extraction(
         )
     report.seconds["extraction"] = spent
     report.figure("extraction", "float32 / bfloat16", spent["float32"] / spent["bfloat16"], ">=", 3)
-    rows = [
-        fad.run(dict(zip(recordings, paths, strict=True)), model="bench", layer=layers, emotions=EMOTIONS, paired=True)[
-            0
-        ]
-        for paths in last.values()
-    ]
-    moved = [abs(a["fad"] - b["fad"]) / a["std_error"] for a, b in zip(*rows, strict=True)]
+    tables = []
+    for of_domain in last.values():
+        files = dict(zip(recordings, of_domain, strict=True))
+        tables.append(fad.run(files, model="bench", layer=layers, emotions=EMOTIONS, paired=True)[0])
+    moved = [abs(a["fad"] - b["fad"]) / a["std_error"] for a, b in zip(*tables, strict=True)]
     report.figure("FAD of the last state, bfloat16", "standard errors from float32", max(moved), "<=", 1)
 
 
@@ -167,12 +168,13 @@ def peft(
 ) -> None:
     """Compare steps of peft in bfloat16 with plain ones, and extrapolate to a stage of the paper."""
     chosen = stages.Training(1, 1e-4, 0.01, batch)
-    drawn = np.random.default_rng(0).permutation(len(recordings))[: 2 * batch]
-    recordings = [recordings[i] for i in drawn]
-    learner, domain = as_in_the_workflow(checkpoint, recordings, chosen, device.type, "bfloat16")
-    rows = domain.split.train
     rng = np.random.default_rng(0)
-    epochs = [training.batches(rows, batch, rng) for _ in range(max(1, steps * batch // len(rows)))]
+    some = [recordings[i] for i in rng.permutation(len(recordings))[: 2 * batch]]
+    clips = len(some)
+    epochs = [training.batches(np.arange(clips), batch, rng) for _ in range(max(1, steps * batch // clips))]
+    spent_plain, memory_plain = plain_steps(Plain(checkpoint, some, chosen, device.type, "bfloat16"), epochs, device)
+    learner, domain = as_in_the_workflow(checkpoint, some, chosen, device.type, "bfloat16")
+    rows = domain.split.train
     # the first front includes the time to start the GPU
     domain.inputs[0]
     prepared, _ = timed(lambda: [domain.inputs[i] for i in rows[1:]], clock(device))
@@ -183,24 +185,29 @@ def peft(
     memory = gibibytes(device)
     share = busy(device, partial(learner.train_epoch, domain, epochs[0]))
     evaluated, _ = timed(partial(learner.logits, domain, rows), clock(device))
-    plain = Plain(checkpoint, recordings, chosen, device.type, "bfloat16")
-    plain.train_epoch(epochs[0])
-    gibibytes(device)
-    spent_plain, _ = timed(lambda: [plain.train_epoch(batches) for batches in epochs], clock(device))
     report.seconds["peft"] = {"ours": spent, "plain": spent_plain}
     report.figure("peft step in bfloat16, beside plain peft", "ratio", spent_plain / spent, ">=", 1.4)
-    a_second = len(epochs) * len(rows) / spent
+    a_second = len(epochs) * clips / spent
     # the fronts of the whole domain once, then the epochs
-    stage = CLIPS * prepared / (len(rows) - 1) + EPOCHS * (TRAIN / a_second + VALIDATION * evaluated / len(rows))
+    stage = CLIPS * prepared / (clips - 1) + EPOCHS * (TRAIN / a_second + VALIDATION * evaluated / clips)
     report.figure("a stage of 300 epochs", "minutes", stage / 60, "<", 8)
-    rate = counter.get_total_flops() / len(rows) * a_second
+    rate = counter.get_total_flops() / clips * a_second
     name = torch.cuda.get_device_name() if device.type == "cuda" else ""
     of_peak = "".join(f", {rate / peak:.1%} of its bf16 peak" for part, peak in PEAK_FLOPS.items() if part in name)
     report.note(
         f"{a_second:.0f} clips a second, computing {share:.0%} of the time, {rate / 1e12:.1f} TFLOPS{of_peak}, "
-        f"{memory:.2f} GiB; plain {len(epochs) * len(rows) / spent_plain:.0f} clips a second, {gibibytes(device):.2f} "
-        f"GiB; fronts {(len(rows) - 1) / prepared:.0f} clips a second"
+        f"{memory:.2f} GiB; plain {len(epochs) * clips / spent_plain:.0f} clips a second, {memory_plain:.2f} GiB; "
+        f"fronts {(clips - 1) / prepared:.0f} clips a second"
     )
+
+
+def plain_steps(plain: Plain, epochs: list[list[np.ndarray]], device: torch.device) -> tuple[float, float]:
+    """Time the epochs of plain peft; return seconds and the peak of the GPU's memory in GiB."""
+    # not measured: the first calls load code
+    plain.train_epoch(epochs[0])
+    gibibytes(device)
+    spent, _ = timed(lambda: [plain.train_epoch(batches) for batches in epochs], clock(device))
+    return spent, gibibytes(device)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -128,3 +129,10 @@ def test_a_room_has_its_rules(room):
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_has_its_tests(room):
     assert list((ROOT / "tests" / "unit" / room).glob("test_*.py"))
+
+
+def test_every_benchmark_is_run_by_make():
+    (named,) = re.findall(r"^BENCHMARKS := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    scripts = [path for path in (ROOT / "bench").glob("*.py") if "\ndef main() " in path.read_text(encoding="utf-8")]
+    # the table shows what the others have measured
+    assert sorted([*named.split(), "table"]) == sorted(path.stem for path in scripts)
