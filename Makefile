@@ -31,7 +31,7 @@ test test-slow: export OMP_NUM_THREADS = 1
 test: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
-# one process more than cores, because that of Slurm waits a lot
+# one process more than cores: the one with Slurm mostly waits
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder --durations 30 -v
 
@@ -70,7 +70,8 @@ bench-gpu: .venv/installed
 
 # runs every benchmark to its end on very little data, some at once, without judging the results
 bench-quick: .venv/installed build/fadtk
-	printf '%s\n' $(BENCHMARKS) | xargs -P $(CORES) -I '{}' $(BIN)/python bench/'{}'.py --quick
+	printf '%s\n' $(BENCHMARKS) | xargs -P $(CORES) -I '{}' sh -c \
+		'$(BIN)/python bench/{}.py --quick || { echo "failed: {}"; exit 1; }'
 	$(BIN)/python bench/table.py --quick
 
 clean:

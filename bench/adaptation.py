@@ -14,11 +14,12 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy
 
-from common import WHISPER, Report, alternate, parse, scratch, speedup, timed, write_base_encoder
-from plain_peft import CLIPS, EMOTIONS, EPOCHS, TRAIN, VALIDATION, Plain, as_in_the_workflow, speech
+from common import WHISPER, Report, alternate, both_domains, parse, scratch, speedup, timed, write_base_encoder
+from plain_peft import CLIPS, EMOTIONS, EPOCHS, TRAIN, VALIDATION, Plain, as_in_the_workflow
 from speechsong import files
 from speechsong.adaptation import adapters, fronts, learners, stages, training
 from speechsong.adaptation.domains import pooled_domains
+from speechsong.corpora.recordings import Recording
 from speechsong.embeddings import store
 from speechsong.encoders import loading
 
@@ -55,6 +56,13 @@ def main() -> None:
         torch.set_num_threads(THREADS)
     report.facts |= {"recordings": source, "clips": options.clips, "batch": options.batch, "threads": THREADS}
     report.write()
+
+
+def speech(count: int) -> tuple[str, list[Recording]]:
+    """Draw speech of all emotions from RAVDESS, or from synthetic voices."""
+    source, recordings = both_domains(EMOTIONS, CLIPS)
+    some = recordings["speech"]
+    return source, [some[i] for i in np.random.default_rng(0).permutation(len(some))[:count]]
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def parse(parser: argparse.ArgumentParser, **quick: object) -> argparse.Namespac
 
 
 def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> tuple[float, Any]:
-    """Call `work`; return its seconds and what it returns. Neighbours hardly change those of `time.process_time`."""
+    """Call `work`; return its seconds and what it returns. Other processes change those of `process_time` little."""
     start = clock()
     result = work()
     return clock() - start, result
@@ -122,9 +123,11 @@ def both_domains(emotions: list[str], count: int) -> tuple[str, dict[str, list]]
         found = {d: scan(d, {"reader": "ravdess", "root": str(SHARED), "channel": d}) for d in ("speech", "song")}
     else:
         source, root = "SYNTHETIC voices (../shared is absent)", RESULTS / "voices"
-        for channel in voices.CHANNELS:
-            voices.write_voices(root, channel)
-        found = {c: read_ravdess([str(root / n) for n in voices.recordings(c)], c) for c in voices.CHANNELS}
+        names = {channel: list(voices.recordings(channel)) for channel in voices.CHANNELS}
+        for name in chain(*names.values()):
+            if not (root / name).exists():
+                voices.write_voice(root, name)
+        found = {channel: read_ravdess([str(root / n) for n in some], channel) for channel, some in names.items()}
     kept, _ = select(found, emotions, paired=True)
     of_domain = {}
     for domain, some in kept.items():

@@ -58,8 +58,8 @@ def main() -> None:
         "extraction",
         "read, resample, encode, average, gather moments and write the files of 13 hidden states (wav2vec2-base)",
         "(layers) one encoder pass per hidden state and clip, as fadtk does; (bare) model(input_values) clip by clip, "
-        "inputs in memory, nothing kept; CPU seconds, which neighbours hardly change; (memory) a tenth of the clips; "
-        "(a clip) its means of all states, float32",
+        "inputs in memory, nothing kept; CPU seconds, which other processes change little; (memory) a tenth of the "
+        "clips; (a clip) its means of all states, float32",
         options.quick,
     )
     with scratch() as folder:
@@ -168,7 +168,7 @@ def against_bare(report: Report, encoder: loading.Encoder, recordings: list, fol
 def memory(report: Report, checkpoint: Path, recordings: list, folder: Path, layers: int) -> None:
     """Compare the peak memory of fresh processes that extract few and many clips into the same number of blocks."""
     block_of = speaker_blocks({r.speaker for r in recordings}, BLOCKS)
-    tenth = recordings[::10]  # all blocks have clips in both
+    tenth = recordings[::10]  # of RAVDESS, all blocks have clips in both
     few, many = (_in_fresh_process(checkpoint, some, folder, block_of, layers) for some in (tenth, recordings))
     report.seconds["peak MB"] = {str(len(tenth)): few, str(len(recordings)): many}
     report.figure("memory", "ratio", many / few, "<=", 1.15)

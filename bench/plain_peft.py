@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from common import both_domains
 from speechsong.adaptation import adapters, fronts, learners
 from speechsong.adaptation.domains import Domain
 from speechsong.adaptation.stages import Training
@@ -21,13 +20,6 @@ from speechsong.encoders.forward import prepare
 EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful"]
 # the paper's split of a domain, and its training
 CLIPS, TRAIN, VALIDATION, EPOCHS = 1012, 607, 202, 300
-
-
-def speech(count: int) -> tuple[str, list[Recording]]:
-    """Draw speech of all emotions from RAVDESS, or from synthetic voices."""
-    source, recordings = both_domains(EMOTIONS, count)
-    some = recordings["speech"]
-    return source, [some[i] for i in np.random.default_rng(0).permutation(len(some))[:count]]
 
 
 def adapted(checkpoint: Path, device: str = "cpu") -> adapters.Adapted:

@@ -43,7 +43,7 @@ def main() -> None:
     report = Report(
         "precision",
         "extraction of four emotions of speech and song in bfloat16",
-        "the same in float32, emotion by emotion in turn; CPU seconds, which neighbours hardly change",
+        "the same in float32, emotion by emotion in turn; CPU seconds, which other processes change little",
         options.quick,
     )
     source, recordings = both_domains(EMOTIONS, options.clips)

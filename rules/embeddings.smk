@@ -27,8 +27,7 @@ for model in MODELS:
         # measured without a GPU: 1,500 MB, 2 minutes; log-mel 660 MB, 15 s
         resources:
             **({} if model in LOGMEL else ON_GPU),
-            # two of them read while the third feeds the GPU; threads, which set how a CPU adds, stay one
-            **({"cpus_per_task": 3} if GPU and CLUSTER and model not in LOGMEL else {}),
+            **({} if model in LOGMEL else READING),
             mem_mb=lambda wildcards, attempt, model=model: attempt
             * costs.extraction_megabytes(SOURCES.get(model), RUN.clips(**wildcards), len(layers(model))),
             runtime=growing(30 if model in LOGMEL else 60),

@@ -40,6 +40,10 @@ if GPU and CLUSTER:
         ON_GPU |= {"gpu": 0, "slurm_extra": more}
     elif site("gpu_type"):
         ON_GPU |= {"gpu_model": site("gpu_type")}
+# two threads of extraction read ahead on a GPU's node; `threads` stays 1, because it decides the order of sums on a CPU
+READING = (
+    {"cpus_per_task": 3} if GPU and CLUSTER and not site("cpus_per_task") and not site("cpus_per_gpu") else {}
+)
 
 
 def capped(resources_of_group, most):

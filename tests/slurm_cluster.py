@@ -45,7 +45,7 @@ JobAcctGatherType=jobacct_gather/none
 MinJobAge=3600
 SlurmdParameters=config_overrides
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port=16818 CPUs=4 RealMemory=64000
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=16819 CPUs=4 RealMemory=64000 Gres=gpu:pretend:1,gpu:pre-tend:1
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port=16819 CPUs=8 RealMemory=64000 Gres=gpu:pretend:1,gpu:pre-tend:1
 PartitionName=cpu Nodes=n1 Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=n2 MaxTime=INFINITE State=UP
 PartitionName=short Nodes=n1 MaxTime=20 State=UP
