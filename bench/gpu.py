@@ -57,8 +57,8 @@ def main() -> None:
         "extraction of six emotions of speech and song through wav2vec2-base with random weights; a stage of peft of "
         "300 epochs",
         "clip by clip, `model(input_values, output_hidden_states=True)` of transformers and the means of its states, "
-        "without moments or files, float32 without TF32 as ours; `model(waveforms)` with LoRA of `peft` and the same adapters as hooks, "
-        "batches in random order, padded to the longest",
+        "without moments or files, float32 without TF32 as ours; `model(waveforms)` with LoRA of `peft` and the same "
+        "adapters as hooks, batches in random order, padded to the longest",
         options.quick,
     )
     source, recordings = both_domains(EMOTIONS, options.clips)
