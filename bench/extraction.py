@@ -176,7 +176,7 @@ def memory(report: Report, checkpoint: Path, recordings: list, folder: Path, lay
 
 
 def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
-    """Measure the memory that each clip adds, with thousands of very short clips through a small encoder."""
+    """Measure the memory that each clip adds, with thousands of short clips through a small encoder."""
     model = transformers.Wav2Vec2Config(
         hidden_size=256,
         num_hidden_layers=4,
@@ -187,7 +187,8 @@ def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
     )
     transformers.Wav2Vec2Model(model).save_pretrained(folder / "small")
     transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder / "small")
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 400)
+    # long enough that what is read ahead is only some of the smaller number of clips
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
     soundfile.write(folder / "short.wav", noise, 16000)
     one = Recording("", str(folder / "short.wav"), "angry", "")
     counts, means = (most // 10, most), 5 * 256 * 4 / 1000

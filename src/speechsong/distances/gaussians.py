@@ -4,9 +4,12 @@
 Landau 1982).
 
 The trace of the root is the nuclear norm of A^T B for any factors S_a = A A^T and S_b = B B^T. The factors come from
-pivoted Cholesky (Higham 1990), which does not need full rank. At full rank, the eigenvalues of S_a S_b come faster from
-the generalised symmetric problem, B^T S_a B by plain Cholesky. Neither way needs a complex root or an epsilon, or clips
-the result.
+pivoted Cholesky (Higham 1990), which does not need full rank. The eigenvalues of B^T S_a B, whose roots are these
+singular values, come faster. They are as good unless many of them are almost zero, as with fewer frames than
+dimensions. Neither way needs a complex root or an epsilon, or clips the result.
+
+Full rank is rare: after a layer norm, (h - bias) / weight sums to zero, so that one direction of every hidden state of
+wav2vec 2.0, HuBERT or MERT of base size has no variance.
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import svdvals
-from scipy.linalg.lapack import dpotrf, dpstrf, dsyev, dsyev_lwork, dsygst
+from scipy.linalg.lapack import dpstrf, dsyev, dsyev_lwork, dsygst
 
 from speechsong.embeddings.moments import Moments
+
+# of the two traces: what the rounding of stored moments to float32 may bring as well
+TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -62,19 +68,21 @@ class Gaussian:
         return self.moments.count > len(self.moments.mean)
 
     @cached_property
-    def cholesky(self) -> np.ndarray | None:
-        """Lower triangle (d, d) of the Cholesky factor; None if some dimensions depend on others."""
-        lower, info = dpotrf(self.covariance, lower=1, clean=0)
-        return None if info > 0 else lower
+    def cholesky(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Pivoted Cholesky factor, as from `cholesky`."""
+        return cholesky(self.covariance, self.moments.count - 1)
 
     @cached_property
     def factor(self) -> np.ndarray:
-        """Factor (d, r) by `factor`, of whatever rank."""
-        return factor(self.covariance, self.moments.count - 1)
+        """Factor A (d, r), float64, with A A^T = covariance up to rounding."""
+        lower, order, rank = self.cholesky
+        result = np.empty((len(order), rank))
+        result[order] = np.tril(lower[:, :rank])
+        return result
 
 
-def factor(covariance: np.ndarray, rank: int) -> np.ndarray:
-    """Factor a positive semi-definite matrix.
+def cholesky(covariance: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Factor a positive semi-definite matrix by pivoted Cholesky.
 
     Parameters
     ----------
@@ -85,28 +93,45 @@ def factor(covariance: np.ndarray, rank: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray (d, r), float64
-        A with A A^T = covariance up to rounding; r <= min(d, rank).
+    lower : ndarray (d, d), float64
+        L in its lower triangle, with L L^T = covariance[order][:, order] up to rounding. Columns from r on are zero.
+    order : ndarray (d,), int
+        The dimensions, those of large variance first.
+    r : int
+        The rank found, at most `rank`.
     """
     lower, pivots, full, info = dpstrf(covariance, lower=1)
     if info < 0:
         raise ValueError(f"dpstrf: argument {-info} is not valid")
     r = min(int(full), rank)
-    columns = np.tril(lower)[:, :r]
-    result = np.empty_like(columns)
-    result[pivots - 1] = columns
-    return result
+    lower[:, r:] = 0
+    return lower, pivots - 1, r
 
 
 def trace_of_root(a: Gaussian, b: Gaussian) -> float:
     """Compute tr (S_a S_b)^(1/2)."""
-    if a.has_many_frames and b.has_many_frames and b.cholesky is not None:
-        # the steps of LAPACK's dsygv, which would factor S_b anew for every a
-        problem, _ = dsygst(a.covariance, b.cholesky, itype=2, lower=1)
-        eigenvalues, _, info = dsyev(problem, compute_v=0, lower=1, lwork=int(dsyev_lwork(len(problem), lower=1)[0]))
-        if info == 0:
-            return float(np.sqrt(np.maximum(eigenvalues, 0)).sum())
+    if a.has_many_frames and b.has_many_frames:
+        roots, error = _roots(a, b)
+        if error <= TOLERANCE * (a.trace + b.trace):
+            return float(roots.sum())
     return float(svdvals(a.factor.T @ b.factor, check_finite=False).sum())
+
+
+def _roots(a: Gaussian, b: Gaussian) -> tuple[np.ndarray, float]:
+    """Compute the roots of the eigenvalues of B^T S_a B, and what rounding may do to their sum."""
+    lower, order, rank = b.cholesky
+    # the steps of LAPACK's dsygv, which would factor S_b anew for every a
+    problem, _ = dsygst(a.covariance[np.ix_(order, order)], lower, itype=2, lower=1)
+    if rank == 0:
+        return np.zeros(0), 0.0
+    eigenvalues, _, info = dsyev(problem[:rank, :rank], compute_v=0, lower=1, lwork=int(dsyev_lwork(rank, lower=1)[0]))
+    if info > 0:
+        return np.zeros(0), np.inf
+    eigenvalues = np.maximum(eigenvalues, 0)
+    roots = np.sqrt(eigenvalues)
+    # LAPACK's eigenvalues are off by a few epsilons of the largest one (Anderson et al. 1999, section 4.7)
+    noise = 10 * np.finfo(np.float64).eps * eigenvalues[-1]
+    return roots, float((np.sqrt(eigenvalues + noise) - roots).sum())
 
 
 def distance(a: Gaussian, b: Gaussian) -> Distance:

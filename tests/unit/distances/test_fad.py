@@ -227,20 +227,46 @@ def test_columns_that_never_change():
     assert root(a, b) == pytest.approx(nuclear(x, y), abs=1e-7 * traces(a, b))
 
 
+@pytest.mark.parametrize("store", [np.float64, np.float32])
+@pytest.mark.parametrize("side", [0, 1])
+def test_states_after_a_layer_norm_need_no_singular_values(monkeypatch, store, side):
+    """They have no variance in one direction, the same in both sets; or in one set only."""
+    both = [frames(300, 24, 0), 2 * frames(400, 24, 1)]
+    weight, bias = random(2).uniform(0.5, 2, 24), random(3).standard_normal(24)
+    for k, x in enumerate(both[: side + 1]):
+        both[k] = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True) * weight + bias
+    a, b = (of_frames(x) for x in both)
+    a, b = (Moments(m.count, m.mean, m.scatter.astype(store).astype(np.float64)) for m in (a, b))
+    expected = nuclear(*both)
+    monkeypatch.setattr(gaussians, "svdvals", None)
+    for pair in ((a, b), (b, a)):
+        assert root(*pair) == pytest.approx(expected, abs=1e-7 * traces(a, b))
+
+
+def test_sets_without_variance():
+    x, y = frames(300, 8, 0), np.ones((300, 8))
+    for pair in ((x, y), (y, x), (y, y)):
+        assert root(*map(of_frames, pair)) == 0
+
+
+def factor(covariance: np.ndarray, rank: int) -> np.ndarray:
+    return gaussians.Gaussian(Moments(rank + 1, np.zeros(len(covariance)), rank * covariance)).factor
+
+
 @pytest.mark.parametrize("rank", [1, 5, 12])
 def test_factor(rank):
     half = random(rank).standard_normal((12, rank))
-    factor = gaussians.factor(half @ half.T, rank)
-    assert factor.shape == (12, rank)
-    np.testing.assert_allclose(factor @ factor.T, half @ half.T, atol=1e-12)
+    found = factor(half @ half.T, rank)
+    assert found.shape == (12, rank)
+    np.testing.assert_allclose(found @ found.T, half @ half.T, atol=1e-12)
 
 
 def test_factor_leaves_out_what_lies_beyond_the_rank():
     half = random(0).standard_normal((12, 4))
     rounded = (half @ half.T).astype(np.float32).astype(np.float64)
-    factor = gaussians.factor(rounded, 4)
-    assert factor.shape == (12, 4)
-    np.testing.assert_allclose(factor @ factor.T, half @ half.T, atol=1e-5)
+    found = factor(rounded, 4)
+    assert found.shape == (12, 4)
+    np.testing.assert_allclose(found @ found.T, half @ half.T, atol=1e-5)
 
 
 # --- estimates from blocks, against the frames
