@@ -176,8 +176,9 @@ class Report:
         print(f"  {text}", flush=True)
 
     def write(self) -> None:
-        """Print the facts; write everything to results/bench/NAME.json, with `--quick` to results/bench/quick."""
-        print("facts: " + ", ".join(f"{key} {value}" for key, value in self.facts.items()))
+        """Print the short facts; write everything to results/bench/NAME.json, with `--quick` to results/bench/quick."""
+        short = {key: value for key, value in self.facts.items() if not isinstance(value, list)}
+        print("facts: " + ", ".join(f"{key} {value}" for key, value in short.items()))
         content = {
             "figures": self.figures,
             "seconds": self.seconds,
