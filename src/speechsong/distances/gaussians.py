@@ -120,10 +120,10 @@ def trace_of_root(a: Gaussian, b: Gaussian) -> float:
 def _roots(a: Gaussian, b: Gaussian) -> tuple[np.ndarray, float]:
     """Compute the roots of the eigenvalues of B^T S_a B, and what rounding may do to their sum."""
     lower, order, rank = b.cholesky
-    # the steps of LAPACK's dsygv, which would factor S_b anew for every a
-    problem, _ = dsygst(a.covariance[np.ix_(order, order)], lower, itype=2, lower=1)
     if rank == 0:
         return np.zeros(0), 0.0
+    # the steps of LAPACK's dsygv, which would factor S_b anew for every a
+    problem, _ = dsygst(a.covariance[np.ix_(order, order)], lower, itype=2, lower=1)
     eigenvalues, _, info = dsyev(problem[:rank, :rank], compute_v=0, lower=1, lwork=int(dsyev_lwork(rank, lower=1)[0]))
     if info > 0:
         return np.zeros(0), np.inf
