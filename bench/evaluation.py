@@ -1,6 +1,11 @@
 """Statistics of a whole run: time and memory for every metric, interval, comparison and claim."""
 
 import argparse
+import os
+
+# before any import loads a BLAS; the jobs of the workflow have one thread too
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
 import itertools
 import time
 from pathlib import Path
