@@ -31,9 +31,8 @@ test test-slow: export OMP_NUM_THREADS = 1
 test: .venv/installed
 	$(BIN)/python -m pytest -m "not slow" --numprocesses $(CORES) --dist loadfile
 
-# one process more than cores: the one with Slurm mostly waits
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow --numprocesses $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder --durations 30 -v
+	$(BIN)/python -m pytest -m slow --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder --durations 30 -v
 
 lint: .venv/installed
 	$(BIN)/ruff check .
