@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--subset", type=int, default=8, help="clips for ours against one pass per layer (default 8)")
     parser.add_argument("--memory", type=int, default=180, help="clips of the larger memory run (default 180)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, the best counts (default 2)")
-    parser.set_defaults(short=3000, stored=500, frames=1_000_000)
+    parser.set_defaults(short=24_000, stored=500, frames=1_000_000)
     options = parse(parser, clips=2, subset=2, memory=2, rounds=1, short=20, stored=5, frames=20_000)
     report = Report(
         "extraction",
@@ -177,7 +177,7 @@ def memory(report: Report, checkpoint: Path, recordings: list, folder: Path, lay
 
 
 def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
-    """Measure the memory that each clip adds, with thousands of short clips through a small encoder."""
+    """Measure the memory that each clip adds, with thousands of very short clips through a small encoder."""
     model = transformers.Wav2Vec2Config(
         hidden_size=256,
         num_hidden_layers=4,
@@ -188,11 +188,11 @@ def memory_of_a_clip(report: Report, folder: Path, most: int) -> None:
     )
     transformers.Wav2Vec2Model(model).save_pretrained(folder / "small")
     transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder / "small")
-    # long enough that what is read ahead is only some of the smaller number of clips
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 400)
     soundfile.write(folder / "short.wav", noise, 16000)
     one = Recording("", str(folder / "short.wav"), "angry", "")
-    counts, means = (most // 10, most), 5 * 256 * 4 / 1000
+    # so many that both runs fill their batches, and all that may be read ahead
+    counts, means = (most // 2, most), 5 * 256 * 4 / 1000
     few, many = (
         _in_fresh_process(
             folder / "small",
