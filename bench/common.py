@@ -151,6 +151,14 @@ def write_embeddings(
     return embeddings, paths
 
 
+def waveforms(encoder: Any, path: str) -> Any:
+    """Read a clip and normalise it with the feature extractor: the encoder's input, a Tensor (1, samples)."""
+    from speechsong.corpora import audio
+
+    samples = audio.load(path, encoder.rate)
+    return encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="pt").input_values
+
+
 class Report:
     """Prints lines of results and keeps them for `write`."""
 

@@ -27,6 +27,7 @@ from common import (
     scratch,
     speedup,
     timed,
+    waveforms,
     write_base_encoder,
     write_embeddings,
 )
@@ -97,12 +98,6 @@ def ours(encoder: loading.Encoder, recordings: list, folder: Path, block_of: dic
     """Do what a job of the workflow does, and write its files."""
     block_of = block_of or speaker_blocks({r.speaker for r in recordings}, BLOCKS)
     return write_embeddings(encoder, ENTRY, recordings, block_of, folder, "speech", "angry")[0]
-
-
-def waveforms(encoder: loading.Encoder, path: str) -> torch.Tensor:
-    """Read a clip and normalise it with the feature extractor: the encoder's input."""
-    samples = audio.load(path, encoder.rate)
-    return encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="pt").input_values
 
 
 def pass_a_layer(encoder: loading.Encoder, recordings: list, folder: Path, states: int) -> None:

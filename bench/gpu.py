@@ -24,7 +24,7 @@ import transformers
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from common import Report, both_domains, parse, scratch, timed, write_base_encoder, write_embeddings
+from common import Report, both_domains, parse, scratch, timed, waveforms, write_base_encoder, write_embeddings
 from plain_peft import CLIPS, EMOTIONS, EPOCHS, TRAIN, VALIDATION, Plain, as_in_the_workflow
 from speechsong.adaptation import stages, training
 from speechsong.corpora import audio
@@ -167,8 +167,7 @@ def plainly(model, encoder: loading.Encoder, recordings: list[Recording]) -> np.
     """Compute clip means (states, clips, d) with transformers alone."""
     means = []
     for recording in recordings:
-        samples = audio.load(recording.path, encoder.rate)
-        values = encoder.extractor(samples, sampling_rate=encoder.rate, return_tensors="pt").input_values
+        values = waveforms(encoder, recording.path)
         with devices.autocast(encoder.device, encoder.precision):
             states = model(values.to(encoder.device), output_hidden_states=True).hidden_states
         means.append(torch.stack([state[0].float().mean(dim=0) for state in states]).cpu().numpy())

@@ -26,8 +26,7 @@ for model in MODELS:
         threads: 1 if GPU or model in LOGMEL else threads(2)
         # measured without a GPU: 1,500 MB, 2 minutes; log-mel 660 MB, 15 s
         resources:
-            **({} if model in LOGMEL else ON_GPU),
-            **({} if model in LOGMEL else READING),
+            **({} if model in LOGMEL else ON_GPU | READING),
             mem_mb=lambda wildcards, attempt, model=model: attempt
             * costs.extraction_megabytes(SOURCES.get(model), RUN.clips(**wildcards), len(layers(model))),
             runtime=growing(30 if model in LOGMEL else 60),
