@@ -1,8 +1,8 @@
 """Do batches of clips of similar lengths harm training? The same training, with such batches and with random ones.
 
 In RAVDESS the length of a clip goes with its emotion, so a batch of similar lengths has fewer emotions than a random
-one. Both ways start from the same initial weights and train on the same clips for the same epochs: ws on all clips, and
-peft on few, because it is slow. Recordings and encoder (whisper-tiny) lie beside the repository.
+one. Both ways train ws from the same initial weights, on the same clips and for the same epochs. Recordings and encoder
+(whisper-tiny) lie beside the repository.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from functools import partial
 import numpy as np
 
 from common import SHARED, WHISPER, Report, parse, timed
-from speechsong.adaptation import adapters, fronts, learners, stages, training
+from speechsong.adaptation import fronts, learners, stages, training
 from speechsong.adaptation.domains import Domain
 from speechsong.corpora.readers import scan
 from speechsong.embeddings.features import Split
 from speechsong.encoders import loading
 
 EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful"]
-LAYERS = (1, 2, 3, 4)
+LAYERS, WIDTH = (1, 2, 3, 4), 384
 BATCH = 32
 # batches that are sorted together: some variety is left
 POOL = 8
@@ -31,13 +31,9 @@ POOL = 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="take every so many-th clip")
-    parser.add_argument("--seeds", type=int, default=10, help="of ws")
-    parser.add_argument("--epochs", type=int, default=100, help="of ws")
-    parser.add_argument("--peft-seeds", type=int, default=3)
-    parser.add_argument("--peft-epochs", type=int, default=8)
-    parser.add_argument("--peft-clips", type=int, default=256, help="clips that peft trains on, and as many to test")
-    parser.add_argument("--peft-layers", type=int, default=2, help="blocks of the encoder that peft trains in")
-    options = parse(parser, every=50, seeds=1, epochs=4, peft_seeds=1, peft_epochs=1, peft_clips=4, peft_layers=1)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=100)
+    options = parse(parser, every=50, seeds=1, epochs=4)
     report = Report("batches", "accuracy with batches by length", "random batches", options.quick)
     if not (SHARED.is_dir() and WHISPER.is_dir()):
         report.note("left out: the recordings or the encoder are not beside the repository")
@@ -45,7 +41,8 @@ def main() -> None:
     for name, channel in (("speech", "speech"), ("song", "song")):
         corpus = {"reader": "ravdess", "root": str(SHARED), "channel": channel}
         listed = [r for r in scan(name, corpus) if r.emotion in EMOTIONS][:: options.every]
-        encoder = load()
+        # windows of 8 s hold every clip
+        encoder = loading.load(WHISPER, name="whisper8", layers=4, window_seconds=8)
         kept = fronts.Fronts(encoder, [r.path for r in listed], 4e9)
         lengths = np.array([kept.seconds(i) for i in range(len(listed))])
         answers = np.array([EMOTIONS.index(r.emotion) for r in listed])
@@ -53,17 +50,8 @@ def main() -> None:
         means = np.stack([fronts.clip_means(encoder, kept[i], [*LAYERS]) for i in range(len(listed))])
         none = np.array([], dtype=int)
         domain = Domain([r.clip_id for r in listed], answers, Split(none, none, none, 0), means, {})
-        compare(report, f"{name}, ws", partial(ws, options), options.seeds, domain, lengths, 0.8)
-        if name == "speech":
-            share = min(0.5, options.peft_clips / len(listed))
-            domain = replace(domain, inputs=kept)
-            compare(report, f"{name}, peft", partial(peft, options), options.peft_seeds, domain, lengths, share)
+        compare(report, name, options, domain, lengths)
     report.write()
-
-
-def load() -> loading.Encoder:
-    """Load the encoder, afresh because LoRA changes it; windows of 8 s hold every clip."""
-    return loading.load(WHISPER, name="whisper8", layers=4, window_seconds=8)
 
 
 def explained(lengths: np.ndarray, answers: np.ndarray) -> float:
@@ -72,36 +60,8 @@ def explained(lengths: np.ndarray, answers: np.ndarray) -> float:
     return float(of_emotion[answers].var() / lengths.var())
 
 
-def ws(options: argparse.Namespace, seed: int) -> tuple[learners.Learner, int]:
-    """Make the learner of ws with the workflow's settings, and say how many epochs it trains."""
-    model = learners.LinearClassifier(384, len(EMOTIONS), len(LAYERS), seed)
-    return learners.Learner(model, stages.Training(options.epochs, 1e-3, 0.01, BATCH)), options.epochs
-
-
-def peft(options: argparse.Namespace, seed: int) -> tuple[learners.Learner, int]:
-    """Make the learner of peft, at ten times the workflow's rate because it has few epochs."""
-    settings = adapters.Settings(
-        rank=8,
-        alpha=8,
-        targets=("q", "k", "v", "out"),
-        width=64,
-        gate="identity",
-        layers=LAYERS[: options.peft_layers],
-    )
-    model = adapters.Adapted(load(), settings, len(EMOTIONS), seed)
-    return learners.Learner(model, stages.Training(options.peft_epochs, 1e-3, 0.01, BATCH)), options.peft_epochs
-
-
-def compare(
-    report: Report,
-    name: str,
-    make: Callable[[int], tuple[learners.Learner, int]],
-    seeds: int,
-    domain: Domain,
-    lengths: np.ndarray,
-    share: float,
-) -> None:
-    """Train both ways with each seed, which draws a share of the clips to train on, and as many or the rest to test."""
+def compare(report: Report, name: str, options: argparse.Namespace, domain: Domain, lengths: np.ndarray) -> None:
+    """Train ws both ways, with the workflow's settings; each seed draws four fifths of the clips to train on."""
     ways: dict[str, Callable[..., list[np.ndarray]]] = {
         "by length": partial(by_length, lengths),
         "random": training.batches,
@@ -109,13 +69,15 @@ def compare(
     accuracies: dict[str, list[float]] = {way: [] for way in ways}
     emotions: dict[str, list[float]] = {way: [] for way in ways}
     total = 0.0
-    for seed in range(seeds):
+    for seed in range(options.seeds):
         order = np.random.default_rng(seed).permutation(len(lengths))
-        cut = round(share * len(order))
-        test = order[cut : 2 * cut]
+        cut = round(0.8 * len(order))
+        test = order[cut:]
         split = replace(domain, split=Split(order[:cut], test, test, seed))
         for way, draw in ways.items():
-            seconds, (accuracy, effective) = timed(partial(train, *make(seed), split, draw))
+            model = learners.LinearClassifier(WIDTH, len(EMOTIONS), len(LAYERS), seed)
+            learner = learners.Learner(model, stages.Training(options.epochs, 1e-3, 0.01, BATCH))
+            seconds, (accuracy, effective) = timed(partial(train, learner, options.epochs, split, draw))
             total += seconds
             accuracies[way].append(100 * accuracy)
             emotions[way].append(effective)

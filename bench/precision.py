@@ -4,7 +4,7 @@ import argparse
 import os
 
 # before any import loads a BLAS
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2"))
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 import time
 from collections import deque
@@ -25,7 +25,8 @@ from speechsong.embeddings.features import Split
 from speechsong.encoders import devices, forward, loading
 from speechsong.probes import converged
 
-THREADS, BLOCKS = 2, 10
+# a job of extraction has one thread on two cores
+THREADS, BLOCKS = 1, 10
 PRECISIONS = ("float32", "bfloat16")
 EMOTIONS = ["calm", "happy", "sad", "angry"]
 torch.set_num_threads(THREADS)
