@@ -66,6 +66,30 @@ if CLUSTER and site("most_minutes"):
     GroupResources.basic_layered = capped(GroupResources.basic_layered, MOST_MINUTES)
 
 
+def side_by_side(format_job_exec):
+    """Let jobs of a group use all cores of their allocation, as on one machine.
+
+    The helper that the executor starts there would run them one by one, each with a Snakemake of its own
+    (snakemake-executor-plugin-slurm, issue 469).
+    """
+
+    @functools.wraps(format_job_exec)
+    def answer(self, job):
+        command = format_job_exec(self, job)
+        # job arrays need that helper
+        if job.is_group() and not self.workflow.executor_settings.array_jobs:
+            return command.replace(" --executor slurm-jobstep --jobs 1", "")
+        return command
+
+    return answer
+
+
+if CLUSTER:
+    from snakemake_executor_plugin_slurm import Executor
+
+    Executor.format_job_exec = side_by_side(Executor.format_job_exec)
+
+
 def cores():
     """Cores of the run; 1 where none are given, as for --dag."""
     try:
@@ -83,6 +107,6 @@ def growing(amount):
     """Memory or minutes, multiplied by the number of the attempt: see `retries` in profiles/slurm.
 
     The first attempt gets about twice what was measured at the paper's size, plus 270 MB for the two Snakemake
-    processes that run a cluster job.
+    processes of a cluster job.
     """
     return lambda wildcards, attempt: amount * attempt

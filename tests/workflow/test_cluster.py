@@ -190,9 +190,30 @@ def test_a_killed_job_is_sent_again_with_more_memory_and_time(cluster, run, conf
     assert {job["TresPerNode"] for job in jobs} == {"gres:gpu:pre-tend:1"}
 
 
+# the first of several jobs ends only if another one runs meanwhile
+MEET = """
+import os, time
+from pathlib import Path
+
+place, deadline = Path("meeting"), time.monotonic() + 100
+place.mkdir(exist_ok=True)
+(place / str(os.getpid())).touch()
+while len(list(place.iterdir())) < 2:
+    assert time.monotonic() < deadline, "no other job of the allocation has begun"
+    time.sleep(0.1)
+
+"""
+
+
 @pytest.mark.parametrize("how", ["no partition of GPUs", "device: cpu"])
-def test_a_run_without_gpus_goes_to_cpus(cluster, run, config, how):
-    """And, once, to a partition with a limit below what extraction or a group of splits would ask for."""
+def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
+    """Once to a partition with a limit below what extraction or a group of splits would ask for.
+
+    The splits meet: jobs of a group run side by side.
+    """
+    run.house = house(run.folder / "house")
+    script = run.house / "workflow/scripts/split.py"
+    script.write_text(MEET + script.read_text())
     limited = {"gpu_partition": "", "slurm_partition": "short", "most_minutes": 20}
     profile = site(run.folder / "site", **(limited if how == "no partition of GPUs" else {}))
     config |= {"device": "cpu"} if how == "device: cpu" else {}
