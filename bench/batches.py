@@ -38,11 +38,11 @@ def main() -> None:
     if not (SHARED.is_dir() and WHISPER.is_dir()):
         report.note("left out: the recordings or the encoder are not beside the repository")
         return
-    for name, channel in (("speech", "speech"), ("song", "song")):
-        corpus = {"reader": "ravdess", "root": str(SHARED), "channel": channel}
+    # windows of 8 s hold every clip
+    encoder = loading.load(WHISPER, name="whisper8", layers=4, window_seconds=8)
+    for name in ("speech", "song"):
+        corpus = {"reader": "ravdess", "root": str(SHARED), "channel": name}
         listed = [r for r in scan(name, corpus) if r.emotion in EMOTIONS][:: options.every]
-        # windows of 8 s hold every clip
-        encoder = loading.load(WHISPER, name="whisper8", layers=4, window_seconds=8)
         kept = fronts.Fronts(encoder, [r.path for r in listed], 4e9)
         lengths = np.array([kept.seconds(i) for i in range(len(listed))])
         answers = np.array([EMOTIONS.index(r.emotion) for r in listed])

@@ -50,7 +50,9 @@ def main() -> None:
     )
     rng = np.random.default_rng(0)
     one_distance(report, rng, options.width, "full rank", 20_000, options.rounds, 5)
-    one_distance(report, rng, options.width, "after a layer norm", 20_000, options.rounds, 5, normed=True)
+    one_distance(
+        report, rng, options.width, "rank d - 1, as after a layer norm", 20_000, options.rounds, 5, normed=True
+    )
     one_distance(report, rng, options.width, "rank-deficient", 184, options.rounds, 4)
     whole_run(report, rng, options.width, LAYERS if options.full else min(options.layers, LAYERS))
     all_pairs(report, rng, options.width, LAYERS if options.full else min(options.layers, LAYERS))

@@ -25,7 +25,7 @@ from speechsong.embeddings.features import Split
 from speechsong.encoders import devices, forward, loading
 from speechsong.probes import converged
 
-# a job of extraction has one thread on two cores
+# as a job of extraction has where a run has two cores
 THREADS, BLOCKS = 1, 10
 PRECISIONS = ("float32", "bfloat16")
 EMOTIONS = ["calm", "happy", "sad", "angry"]

@@ -61,8 +61,11 @@ if CLUSTER and site("most_minutes"):
     if not site("most_minutes").isdecimal():
         raise WorkflowError(f"profile: most_minutes: {site('most_minutes')} is no whole number of minutes")
     MOST_MINUTES = int(site("most_minutes"))
-    # of every job, as `--resources runtime=` does
-    workflow.register_resource("runtime", MOST_MINUTES)
+    # a limit of each job: in this scope it is none of all jobs together
+    workflow.resource_scopes["runtime"] = "local"
+    # a run within an allocation would share its minutes out among its jobs
+    if workflow.is_main_process:
+        workflow.register_resource("runtime", MOST_MINUTES)
     GroupResources.basic_layered = capped(GroupResources.basic_layered, MOST_MINUTES)
 
 
@@ -76,10 +79,13 @@ def side_by_side(format_job_exec):
     @functools.wraps(format_job_exec)
     def answer(self, job):
         command = format_job_exec(self, job)
-        # job arrays need that helper
-        if job.is_group() and not self.workflow.executor_settings.array_jobs:
-            return command.replace(" --executor slurm-jobstep --jobs 1", "")
-        return command
+        if not job.is_group():
+            return command
+        limits = [
+            f"{name}={job.resources[name]}" for name in ("gpu", "mem_mb") if name in job.resources.keys()
+        ]
+        shared = " ".join([f"--cores {job.threads}", *(["--resources"] if limits else []), *limits])
+        return command.replace("--executor slurm-jobstep --jobs 1", shared)
 
     return answer
 

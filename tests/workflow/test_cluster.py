@@ -20,9 +20,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from common import ROOT, site
 from slurm_cluster import Cluster, missing
 
-ROOT = Path(__file__).parents[2]
 # a cluster of one machine answers at once
 OFTEN = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")
 CALM = "results/demo/embeddings/mert/{}/layer00/calm.h5"
@@ -121,15 +121,6 @@ def test_jobs_of_seconds_share_an_allocation(finished):
     assert max(int(job["NumCPUs"]) for job in small) == 4
 
 
-def site(folder: Path, **values: str | int) -> Path:
-    """Write a profile that differs from the committed one in lines of its site."""
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    profile["default-resources"] |= values
-    folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(profile))
-    return folder
-
-
 @pytest.fixture
 def config() -> dict:
     return yaml.safe_load((ROOT / "demo.yaml").read_text()) | {"models": ["mert"]}
@@ -190,16 +181,18 @@ def test_a_killed_job_is_sent_again_with_more_memory_and_time(cluster, run, conf
     assert {job["TresPerNode"] for job in jobs} == {"gres:gpu:pre-tend:1"}
 
 
-# the first of several jobs ends only if another one runs meanwhile
+# each job waits until as many have run at the same time as a shared allocation has cores
 MEET = """
 import os, time
 from pathlib import Path
 
-place, deadline = Path("meeting"), time.monotonic() + 100
-place.mkdir(exist_ok=True)
+place, deadline = Path("meeting", os.environ["SLURM_JOB_ID"]), time.monotonic() + 60
+place.mkdir(parents=True, exist_ok=True)
 (place / str(os.getpid())).touch()
-while len(list(place.iterdir())) < 2:
-    assert time.monotonic() < deadline, "no other job of the allocation has begun"
+while not (place / "met").exists():
+    assert time.monotonic() < deadline, "too few jobs of the allocation have begun"
+    if sum(Path("/proc", other.name).exists() for other in place.iterdir()) == 4:
+        (place / "met").touch()
     time.sleep(0.1)
 
 """
@@ -209,7 +202,7 @@ while len(list(place.iterdir())) < 2:
 def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
     """Once to a partition with a limit below what extraction or a group of splits would ask for.
 
-    The splits meet: jobs of a group run side by side.
+    Either way the splits meet, which share an allocation, and other jobs run at the same time too.
     """
     run.house = house(run.folder / "house")
     script = run.house / "workflow/scripts/split.py"
@@ -223,6 +216,7 @@ def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = by_rule(cluster.jobs(run.folder))
     assert {rule: len(some) for rule, some in jobs.items()} == {"extract_mert": 1, "index_clips": 2, "splits_split": 1}
+    assert max(job["StartTime"] for job in jobs["index_clips"]) < min(job["EndTime"] for job in jobs["index_clips"])
     every = [job for some in jobs.values() for job in some]
     assert {job["Partition"] for job in every} == {"short" if how == "no partition of GPUs" else "cpu"}
     assert {minutes(job) for job in every} == ({20} if how == "no partition of GPUs" else {30, 60})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from common import ROOT
+from common import ROOT, site
 from slurm_cluster import WITH_GRES, Cluster, missing
 
 pytestmark = pytest.mark.slow
@@ -20,14 +20,11 @@ def cluster(absent, tmp_path_factory):
 
 
 def test_a_gpu_is_asked_for_as_the_site_knows_it(cluster, run):
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    profile["default-resources"] |= {"gpu_gres": "gpu:pretend:1"}
-    (run.folder / "site").mkdir()
-    (run.folder / "site/config.yaml").write_text(yaml.safe_dump(profile))
+    profile = site(run.folder / "site", gpu_gres="gpu:pretend:1")
     config = yaml.safe_load((ROOT / "demo.yaml").read_text()) | {"models": ["mert"]}
     often = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")
     target = "results/demo/embeddings/mert/speech/layer00/calm.h5"
-    done = run.snakemake(target, "--profile", str(run.folder / "site"), *often, config=config)
+    done = run.snakemake(target, "--profile", str(profile), *often, config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (run.folder / target).is_file()
     (job,) = cluster.jobs(run.folder)

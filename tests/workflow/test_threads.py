@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from common import ROOT, site
+
 POOLS = """
 import json, numpy, scipy.linalg, sklearn.cluster, threadpoolctl, torch
 pools = threadpoolctl.threadpool_info()
@@ -113,6 +114,11 @@ def asked_for(run, *options: str, place: str = "mert/music", **rest) -> str:
     return re.search(r"rule extract_\w+:.*?resources: ([^\n]*)", text, re.S)[1] + ","
 
 
+def asked_for_at(run, config: dict, **values: str | int) -> str:
+    """The same on a cluster, with values of its site."""
+    return asked_for(run, "--profile", str(site(run.folder / "site", **values)), config=config)
+
+
 def test_a_machine_has_a_gpu_where_one_is_listed(planned, config):
     path = pretended(planned.folder, "GPU 0: Pretended (UUID: GPU-0)")
     assert "gpu=1," in asked_for(planned, config=config, PATH=path)
@@ -122,13 +128,17 @@ def test_a_machine_has_a_gpu_where_one_is_listed(planned, config):
 
 def test_names_of_a_site_that_python_would_read_otherwise(planned, config):
     """And a partition that is left to Slurm: the cluster is one all the same."""
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    profile["default-resources"] |= {"slurm_partition": "", "gpu_partition": "'all'", "gpu_type": "'max'"}
-    (planned.folder / "site").mkdir()
-    (planned.folder / "site/config.yaml").write_text(yaml.safe_dump(profile))
-    given = asked_for(planned, "--profile", str(planned.folder / "site"), config=config)
+    given = asked_for_at(planned, config, slurm_partition="", gpu_partition="'all'", gpu_type="'max'")
     for part in ("gpu=1,", "slurm_partition=all,", "gpu_model=max,"):
         assert part in given
+
+
+def test_cpus_of_a_gpu_job_are_the_sites_if_it_sets_them(planned, config):
+    assert "cpus_per_task=3," in asked_for_at(planned, config)
+    assert "cpus_per_task=1," in asked_for_at(planned, config, cpus_per_task=1)
+    given = asked_for_at(planned, config, cpus_per_gpu=8)
+    assert "cpus_per_gpu=8," in given
+    assert "cpus_per_task" not in given
 
 
 def test_memory_follows_the_clips_and_the_weights(planned):
