@@ -26,6 +26,7 @@ from slurm_cluster import Cluster, missing
 # a cluster of one machine answers at once
 OFTEN = ("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1")
 CALM = "results/demo/embeddings/mert/{}/layer00/calm.h5"
+SPLITS = [f"results/demo/splits/{protocol}-{seed}.csv" for protocol in ("random", "speaker") for seed in range(5)]
 
 pytestmark = pytest.mark.slow
 
@@ -210,8 +211,7 @@ def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
     limited = {"gpu_partition": "", "slurm_partition": "short", "most_minutes": 20}
     profile = site(run.folder / "site", **(limited if how == "no partition of GPUs" else {}))
     config |= {"device": "cpu"} if how == "device: cpu" else {}
-    splits = [f"results/demo/splits/{protocol}-{seed}.csv" for protocol in ("random", "speaker") for seed in range(5)]
-    targets = ("results/demo/clips/speech.csv", CALM.format("music"), *splits)
+    targets = ("results/demo/clips/speech.csv", CALM.format("music"), *SPLITS)
     done = run.snakemake(*targets, "--profile", str(profile), *OFTEN, config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = by_rule(cluster.jobs(run.folder))
@@ -221,3 +221,28 @@ def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
     assert {job["Partition"] for job in every} == {"short" if how == "no partition of GPUs" else "cpu"}
     assert {minutes(job) for job in every} == ({20} if how == "no partition of GPUs" else {30, 60})
     assert all("TresPerJob" not in job for job in every)
+
+
+# the first job that comes here fails
+FAIL = """
+import os
+
+try:
+    os.close(os.open("failed", os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    pass
+else:
+    raise SystemExit("not now")
+
+"""
+
+
+def test_jobs_of_an_allocation_are_sent_again_if_one_fails(cluster, run, house, config):
+    run.house = house(run.folder / "house")
+    script = run.house / "workflow/scripts/split.py"
+    script.write_text(FAIL + script.read_text())
+    done = run.snakemake(*SPLITS, "--profile", str(site(run.folder / "site")), *OFTEN, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = by_rule(cluster.jobs(run.folder))["splits_split"]
+    assert [job["JobState"] for job in jobs] == ["FAILED", "COMPLETED"]
+    assert all((run.folder / split).is_file() for split in SPLITS)
