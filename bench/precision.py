@@ -37,25 +37,27 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=20, help="clips of each emotion and domain (default 20)")
-    options = parse(parser, clips=4)
+    parser.add_argument("--many", type=int, default=92, help="clips of each domain in the jobs timed (default 92)")
+    options = parse(parser, clips=4, many=6)
     if not options.quick and devices.precision(torch.device("cpu"), "auto") == "float32":
         print("precision: skipped, because this processor has no instructions for bfloat16")
         return
     report = Report(
         "precision",
-        "extraction of four emotions of speech and song in bfloat16",
-        "the same in float32, emotion by emotion in turn; CPU seconds, which other processes change little",
+        "extraction in bfloat16: the time of a job of angry clips in each domain, and four emotions",
+        "the same in float32, job by job in turn; CPU seconds, which other processes change little",
         options.quick,
     )
     source, recordings = both_domains(EMOTIONS, options.clips)
+    _, many = both_domains(["angry"], options.many)
     print(f"recordings: {source}", flush=True)
     with scratch() as folder:
         if WHISPER.exists() and not options.quick:
             # padded windows that fit RAVDESS
-            compare(report, "whisper-tiny.en", WHISPER, 4, recordings, folder / "real", 8)
+            compare(report, "whisper-tiny.en", WHISPER, 4, recordings, many, folder / "real", 8)
         layers = write_base_encoder(folder / "base", options.quick)
         name = "wav2vec2-base, random weights"
-        compare(report, name, folder / "base", layers, recordings, folder / "random")
+        compare(report, name, folder / "base", layers, recordings, many, folder / "random")
     report.facts |= {"recordings": source, "threads": THREADS, "capabilities": capabilities()}
     report.write()
 
@@ -72,31 +74,44 @@ def compare(
     checkpoint: Path,
     layers: int,
     recordings: dict[str, list[Recording]],
+    many: dict[str, list[Recording]],
     folder: Path,
     window_seconds: float = 30,
 ) -> None:
     """Extract in both precisions, and compare times and results."""
     entry = {"checkpoint": name, "layers": layers, "window_seconds": window_seconds}
     loaded = {p: loading.load_entry(checkpoint, "bench", entry | {"precision": p}, "cpu") for p in PRECISIONS}
-    blocks = speaker_blocks({r.speaker for some in recordings.values() for r in some}, BLOCKS)
-    spent = dict.fromkeys(PRECISIONS, 0.0)
+    blocks = speaker_blocks({r.speaker for some in (*recordings.values(), *many.values()) for r in some}, BLOCKS)
     paths: dict[str, dict[str, list[str]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
     means: dict[str, dict[str, list[np.ndarray]]] = {p: {d: [] for d in recordings} for p in PRECISIONS}
     for encoder in loaded.values():
         # not measured: the first calls load code
         extract(encoder, next(iter(recordings.values()))[:1], blocks)
+    spent: dict[str, dict[str, float]] = {size: dict.fromkeys(PRECISIONS, 0.0) for size in ("many", "few")}
+
+    def job(size: str, precision: str, chosen: list[Recording], domain: str, emotion: str) -> tuple:
+        place = folder / precision / size
+        work = partial(write_embeddings, loaded[precision], entry, chosen, blocks, place, domain, emotion)
+        seconds, done = timed(work, time.process_time)
+        spent[size][precision] += seconds
+        return done
+
+    for domain, chosen in many.items():
+        for precision in PRECISIONS:
+            job("many", precision, chosen, domain, "angry")
     for domain, some in recordings.items():
         for emotion in EMOTIONS:
             chosen = [r for r in some if r.emotion == emotion]
-            for precision, encoder in loaded.items():
-                work = partial(write_embeddings, encoder, entry, chosen, blocks, folder / precision, domain, emotion)
-                seconds, (found, written) = timed(work, time.process_time)
-                spent[precision] += seconds
+            for precision in PRECISIONS:
+                found, written = job("few", precision, chosen, domain, emotion)
                 means[precision][domain].append(found.pooled)
                 paths[precision][domain] += map(str, written)
     report.seconds[name] = spent
-    report.figure(f"{name}: time", "CPU ratio", spent["float32"] / spent["bfloat16"], ">=", 1.7)
-    report.note(", ".join(f"{precision} {seconds:.1f} s" for precision, seconds in spent.items()))
+    ratios = {size: seconds["float32"] / seconds["bfloat16"] for size, seconds in spent.items()}
+    clips = max(map(len, many.values()))
+    report.figure(f"{name}: time of jobs of {clips} clips", "CPU ratio", ratios["many"], ">=", 1.7)
+    report.note(", ".join(f"{precision} {seconds:.1f} s" for precision, seconds in spent["many"].items()))
+    report.note(f"jobs of {len(chosen)} clips, which fill no batch: ratio {ratios['few']:.2f}")
     windows = [w for r in chosen for w in forward.prepare(loaded["float32"], forward.read(loaded["float32"], r.path))]
     alone = {
         p: min(timed(partial(bare, e, windows), time.process_time)[0] for _ in range(2)) for p, e in loaded.items()

@@ -18,8 +18,7 @@ from common import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # where a package is imported by another name
 DISTRIBUTIONS = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
-# nothing imports these: a plugin of Snakemake, one of pytest, and linters
-PLUGINS = {"snakemake-executor-plugin-slurm"}
+# nothing imports these: a plugin of pytest, and linters
 TOOLS = {"pytest-xdist", "ruff", "snakefmt", "mypy"}
 
 
@@ -55,7 +54,7 @@ def distributions(names: set[str]) -> set[str]:
 
 
 def test_runtime_dependencies_are_what_the_code_imports():
-    assert imported("src", set()) | imported("workflow", set()) | imported_by_rules() == RUNTIME - PLUGINS
+    assert imported("src", set()) | imported("workflow", set()) | imported_by_rules() == RUNTIME
 
 
 def test_dev_dependencies_are_what_tests_and_benchmarks_import():
