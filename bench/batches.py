@@ -61,7 +61,7 @@ def explained(lengths: np.ndarray, answers: np.ndarray) -> float:
 
 
 def compare(report: Report, name: str, options: argparse.Namespace, domain: Domain, lengths: np.ndarray) -> None:
-    """Train ws both ways, with the workflow's settings; each seed draws four fifths of the clips to train on."""
+    """Train ws both ways, with the workflow's rate and batch size; each seed draws four fifths of the clips for it."""
     ways: dict[str, Callable[..., list[np.ndarray]]] = {
         "by length": partial(by_length, lengths),
         "random": training.batches,

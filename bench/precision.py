@@ -44,7 +44,7 @@ def main() -> None:
         return
     report = Report(
         "precision",
-        "extraction in bfloat16: the time of a job of angry clips in each domain, and four emotions",
+        "extraction in bfloat16: time of jobs of angry clips, one for each domain; results of four emotions",
         "the same in float32, job by job in turn; CPU seconds, which other processes change little",
         options.quick,
     )
@@ -111,7 +111,7 @@ def compare(
     clips = max(map(len, many.values()))
     report.figure(f"{name}: time of jobs of {clips} clips", "CPU ratio", ratios["many"], ">=", 1.7)
     report.note(", ".join(f"{precision} {seconds:.1f} s" for precision, seconds in spent["many"].items()))
-    report.note(f"jobs of {len(chosen)} clips, which fill no batch: ratio {ratios['few']:.2f}")
+    report.note(f"jobs of {len(chosen)} clips, too few to fill batches: ratio {ratios['few']:.2f}")
     windows = [w for r in chosen for w in forward.prepare(loaded["float32"], forward.read(loaded["float32"], r.path))]
     alone = {
         p: min(timed(partial(bare, e, windows), time.process_time)[0] for _ in range(2)) for p, e in loaded.items()

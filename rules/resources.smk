@@ -61,9 +61,9 @@ if CLUSTER and site("most_minutes"):
     if not site("most_minutes").isdecimal():
         raise WorkflowError(f"profile: most_minutes: {site('most_minutes')} is no whole number of minutes")
     MOST_MINUTES = int(site("most_minutes"))
-    # a limit of each job: in this scope it is none of all jobs together
+    # a limit of each job: in this scope it is none of all submitted jobs together
     workflow.resource_scopes["runtime"] = "local"
-    # a run within an allocation would share its minutes out among its jobs
+    # a Snakemake in an allocation would run at once only jobs whose minutes together stay below this
     if workflow.is_main_process:
         workflow.register_resource("runtime", MOST_MINUTES)
     GroupResources.basic_layered = capped(GroupResources.basic_layered, MOST_MINUTES)

@@ -52,7 +52,7 @@ class Finished:
 def finished(cluster, thin, new_run):
     here = new_run("slurm")
     here.seconds = 1800
-    # the smaller of the two encoders, which lies where one from the hub does, and what a GPU adapts
+    # the smaller of the two encoders, stored as one from the hub is, and what a GPU adapts
     shutil.copytree(thin.folder / "data/encoders", here.folder / "data/encoders")
     config = thin.config | {"models": ["w2v2"], "adapt": thin.config["adapt"] | {"approaches": ["baseline", "peft"]}}
     done = here.snakemake("all", "--profile", "slurm", *OFTEN, config=config)
@@ -203,7 +203,7 @@ while not (place / "met").exists():
 def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
     """Once to a partition with a limit below what extraction or a group of splits would ask for.
 
-    Either way the splits meet, which share an allocation, and other jobs run at the same time too.
+    Either way, the splits share an allocation and run side by side, and the two index jobs run at the same time.
     """
     run.house = house(run.folder / "house")
     script = run.house / "workflow/scripts/split.py"
