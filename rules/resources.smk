@@ -61,7 +61,7 @@ if CLUSTER and site("most_minutes"):
     if not site("most_minutes").isdecimal():
         raise WorkflowError(f"profile: most_minutes: {site('most_minutes')} is no whole number of minutes")
     MOST_MINUTES = int(site("most_minutes"))
-    # a limit of each job: in this scope it is none of all submitted jobs together
+    # `local`: a limit of each submitted job, and not of all of them together
     workflow.resource_scopes["runtime"] = "local"
     # a Snakemake in an allocation would run at once only jobs whose minutes together stay below this
     if workflow.is_main_process:

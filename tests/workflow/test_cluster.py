@@ -117,7 +117,7 @@ def test_gpu_jobs_get_a_gpu_each_and_all_others_none(finished):
 
 def test_jobs_of_seconds_share_an_allocation(finished):
     small = [job for jobs in finished.jobs.values() for job in jobs if job["Partition"] == "cpu"]
-    # of some seventy jobs without a GPU
+    # of some sixty jobs without a GPU
     assert len(small) <= 12
     assert max(int(job["NumCPUs"]) for job in small) == 4
 
@@ -182,6 +182,13 @@ def test_a_killed_job_is_sent_again_with_more_memory_and_time(cluster, run, conf
     assert {job["TresPerNode"] for job in jobs} == {"gres:gpu:pre-tend:1"}
 
 
+def begin_split_with(run, house, code: str) -> None:
+    """Let a run work in a copy of the repository, in which jobs of `split` do something first."""
+    run.house = house(run.folder / "house")
+    script = run.house / "workflow/scripts/split.py"
+    script.write_text(code + script.read_text())
+
+
 # each job waits until as many have run at the same time as a shared allocation has cores
 MEET = """
 import os, time
@@ -205,9 +212,7 @@ def test_a_run_without_gpus_goes_to_cpus(cluster, run, house, config, how):
 
     Either way, the splits share an allocation and run side by side, and the two index jobs run at the same time.
     """
-    run.house = house(run.folder / "house")
-    script = run.house / "workflow/scripts/split.py"
-    script.write_text(MEET + script.read_text())
+    begin_split_with(run, house, MEET)
     limited = {"gpu_partition": "", "slurm_partition": "short", "most_minutes": 20}
     profile = site(run.folder / "site", **(limited if how == "no partition of GPUs" else {}))
     config |= {"device": "cpu"} if how == "device: cpu" else {}
@@ -238,9 +243,7 @@ else:
 
 
 def test_jobs_of_an_allocation_are_sent_again_if_one_fails(cluster, run, house, config):
-    run.house = house(run.folder / "house")
-    script = run.house / "workflow/scripts/split.py"
-    script.write_text(FAIL + script.read_text())
+    begin_split_with(run, house, FAIL)
     done = run.snakemake(*SPLITS, "--profile", str(site(run.folder / "site")), *OFTEN, config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = by_rule(cluster.jobs(run.folder))["splits_split"]
